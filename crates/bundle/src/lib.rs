@@ -1,0 +1,1 @@
+//! Model directories: layout, configs, weights and fingerprints.

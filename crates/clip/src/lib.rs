@@ -1,0 +1,1 @@
+//! CLIP towers on ONNX Runtime: tokenizer, preprocessing, ONNX export.

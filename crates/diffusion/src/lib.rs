@@ -1,0 +1,1 @@
+//! Noise schedules, samplers, guidance and torch-compatible noise.

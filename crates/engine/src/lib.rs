@@ -1,0 +1,1 @@
+//! The step scheduler: jobs, rows, admission, cancellation and events.

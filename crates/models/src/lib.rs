@@ -1,0 +1,1 @@
+//! The unCLIP networks on libtorch and their loading from safetensors.

@@ -1,0 +1,1 @@
+//! What every server shares: config, telemetry, health, errors, drain.

@@ -1,0 +1,1 @@
+//! Gateway: orchestration, caches and the public API.

@@ -1,0 +1,1 @@
+//! The gRPC contracts of unclip and their generated code.

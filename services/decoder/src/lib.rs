@@ -1,0 +1,1 @@
+//! Decoder service: CLIP image embeddings to small images.

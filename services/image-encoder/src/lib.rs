@@ -1,0 +1,1 @@
+//! Image encoder service: pictures to CLIP image embeddings.

@@ -1,0 +1,1 @@
+//! Prior service: CLIP text embeddings to CLIP image embeddings.

@@ -1,0 +1,1 @@
+//! Text encoder service: captions to CLIP text embeddings.

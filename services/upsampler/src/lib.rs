@@ -1,0 +1,1 @@
+//! Upsampler service: small images to larger ones.
