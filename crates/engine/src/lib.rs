@@ -1,1 +1,53 @@
-//! The step scheduler: jobs, rows, admission, cancellation and events.
+//! The step scheduler: many requests share a diffusion model, one denoising step at a time.
+//!
+//! An [`Engine`] owns a model, a [`Denoiser`], on a thread of its own. A [`Job`] is one sample: condition, sampler,
+//! timesteps, start. Admitted, it becomes a row; guided rows take two lanes of a forward, the others one. Before
+//! every step the planner picks the rows that go next, whatever their timestep, step count, guidance scale and
+//! sampler. New rows join at the next step; finished, cancelled and expired ones leave at once.
+//!
+//! A row has its own noise generator, and all arithmetic outside the model works on one row: a result depends on
+//! the neighbours only as far as the model's own batching does.
+//!
+//! ```no_run
+//! # use unclip_engine::*;
+//! # async fn run<D: Denoiser>(
+//! #     build: fn() -> Result<D, DenoiseError>, job: Job<D::Condition>,
+//! # ) -> Result<(), Box<dyn std::error::Error>> {
+//! let permit = ComputePermit::new();
+//! let config = EngineConfig { name: "decoder".into(), max_lanes: 8, max_rows: 16, queue: 64, permit };
+//! let engine = Engine::start(config, build).await?;
+//! let mut handle = engine.submit(job)?;
+//! while let Some(event) = handle.next_event().await {
+//!     println!("{event:?}");
+//! }
+//! let sample = handle.finish().await?.sample;
+//! # Ok(())
+//! # }
+//! ```
+
+mod denoiser;
+mod engine;
+mod error;
+mod event;
+mod job;
+mod load;
+mod mailbox;
+mod meters;
+pub mod metric_names;
+mod permit;
+mod planner;
+mod queue;
+mod row;
+#[cfg(test)]
+mod tests;
+mod trajectory;
+mod worker;
+
+pub use denoiser::{Branch, Denoiser, Lane, StepView};
+pub use engine::{Engine, EngineConfig};
+pub use error::{DenoiseError, JobError, StartError, SubmitError};
+pub use event::{Event, Finished};
+pub use job::{Job, Start};
+pub use load::Load;
+pub use mailbox::JobHandle;
+pub use permit::{ComputeGuard, ComputePermit};

@@ -1,0 +1,118 @@
+//! The one error type of this crate. Every variant names the file, what was expected, what was found and what to do.
+
+use std::path::PathBuf;
+
+/// Why a bundle could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum BundleError {
+    /// A file or folder that the layout requires is not there.
+    #[error("{path}: not found; {hint}")]
+    Missing {
+        /// The file or folder.
+        path: PathBuf,
+        /// What to do about it.
+        hint: String,
+    },
+    /// A file is there but the operating system would not read or write it.
+    #[error("{path}: {source}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// The reason.
+        source: std::io::Error,
+    },
+    /// Weights exist only as pickle, which can run code when it is loaded.
+    #[error(
+        "{path}: pickled weights are never loaded, because a pickle can run code; convert them to {expected} \
+         (in Python: from_pretrained(..., use_safetensors=False), then save_pretrained(..., safe_serialization=True))"
+    )]
+    Pickle {
+        /// The pickled file.
+        path: PathBuf,
+        /// The file that is wanted in its place.
+        expected: String,
+    },
+    /// A JSON file that does not parse, or a key with a value of the wrong type.
+    #[error("{path}: {reason}")]
+    Config {
+        /// The JSON file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A key with a value that unclip does not implement.
+    #[error("{path}: {key} is {found}, supported: {supported}")]
+    Unsupported {
+        /// The JSON file.
+        path: PathBuf,
+        /// The key.
+        key: String,
+        /// Its value.
+        found: String,
+        /// The values that would do.
+        supported: String,
+    },
+    /// A safetensors file that is damaged.
+    #[error("{path}: not a readable safetensors file ({reason}); download or convert it again")]
+    Safetensors {
+        /// The file.
+        path: PathBuf,
+        /// The reason.
+        reason: String,
+    },
+    /// A tensor that the config asks for is not in the file.
+    #[error(
+        "{path}: tensor `{tensor}` of shape {expected:?} is missing; the file does not fit its config.json"
+    )]
+    MissingTensor {
+        /// The safetensors file.
+        path: PathBuf,
+        /// The tensor.
+        tensor: String,
+        /// The shape that the config asks for.
+        expected: Vec<usize>,
+    },
+    /// A tensor has another shape than the config asks for.
+    #[error(
+        "{path}: tensor `{tensor}` has shape {found:?}, its config.json asks for {expected:?}; weights and config are \
+         of different models"
+    )]
+    Shape {
+        /// The safetensors file.
+        path: PathBuf,
+        /// The tensor.
+        tensor: String,
+        /// The shape that the config asks for.
+        expected: Vec<usize>,
+        /// The shape in the file.
+        found: Vec<usize>,
+    },
+    /// A tensor has a dtype that networks are not loaded from.
+    #[error("{path}: tensor `{tensor}` is {found}, supported: F32, F16, BF16")]
+    TensorDtype {
+        /// The safetensors file.
+        path: PathBuf,
+        /// The tensor.
+        tensor: String,
+        /// The dtype in the file.
+        found: String,
+    },
+    /// Two parts of the bundle don't fit together.
+    #[error("{left} and {right} do not fit: {reason}")]
+    Mismatch {
+        /// One part, as `prior/config.json embedding_dim`.
+        left: String,
+        /// The other part.
+        right: String,
+        /// The two values.
+        reason: String,
+    },
+    /// The bundle has not been imported, or its files changed since.
+    #[error("{path}: {reason}; run `unclip import {path}`")]
+    NotImported {
+        /// The bundle.
+        path: PathBuf,
+        /// What is missing or stale.
+        reason: String,
+    },
+}

@@ -1,0 +1,165 @@
+//! Which files a bundle has and where.
+
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use crate::config::{self, Config};
+use crate::{BundleError, Weights};
+
+/// The architecture family, told by `_class_name` in `model_index.json`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Family {
+    /// Karlo: diffusers' `UnCLIPPipeline` or `UnCLIPImageVariationPipeline`.
+    Karlo,
+}
+
+/// A folder of the bundle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Component {
+    /// `CLIPTokenizer`.
+    Tokenizer,
+    /// `CLIPTextModelWithProjection`.
+    TextEncoder,
+    /// `CLIPImageProcessor`.
+    FeatureExtractor,
+    /// `CLIPVisionModelWithProjection`.
+    ImageEncoder,
+    /// `PriorTransformer`.
+    Prior,
+    /// `UnCLIPScheduler` of the prior.
+    PriorScheduler,
+    /// `UnCLIPTextProjModel`.
+    TextProj,
+    /// `UNet2DConditionModel`.
+    Decoder,
+    /// `UnCLIPScheduler` of the decoder.
+    DecoderScheduler,
+    /// `UNet2DModel`, for all steps but the last.
+    SuperResFirst,
+    /// `UNet2DModel`, for the last step.
+    SuperResLast,
+    /// `UnCLIPScheduler` of the upsampler.
+    SuperResScheduler,
+}
+
+impl Component {
+    /// The folder's name.
+    pub fn folder(self) -> &'static str {
+        match self {
+            Self::Tokenizer => "tokenizer",
+            Self::TextEncoder => "text_encoder",
+            Self::FeatureExtractor => "feature_extractor",
+            Self::ImageEncoder => "image_encoder",
+            Self::Prior => "prior",
+            Self::PriorScheduler => "prior_scheduler",
+            Self::TextProj => "text_proj",
+            Self::Decoder => "decoder",
+            Self::DecoderScheduler => "decoder_scheduler",
+            Self::SuperResFirst => "super_res_first",
+            Self::SuperResLast => "super_res_last",
+            Self::SuperResScheduler => "super_res_scheduler",
+        }
+    }
+
+    /// The weights' file name without `.safetensors`: transformers and diffusers differ.
+    pub fn weights_stem(self) -> &'static str {
+        match self {
+            Self::TextEncoder | Self::ImageEncoder => "model",
+            _ => "diffusion_pytorch_model",
+        }
+    }
+}
+
+/// A model directory in diffusers' layout.
+#[derive(Clone, Debug)]
+pub struct Bundle {
+    root: PathBuf,
+    family: Family,
+}
+
+#[derive(Deserialize)]
+struct ModelIndex {
+    _class_name: String,
+}
+
+impl Bundle {
+    /// Reads `model_index.json` in `root`.
+    ///
+    /// # Errors
+    /// No such directory, no index, or a pipeline class that unclip does not serve.
+    pub fn open(root: &Path) -> Result<Self, BundleError> {
+        if !root.is_dir() {
+            let hint = "give the directory of a checkpoint in diffusers' layout".to_owned();
+            return Err(BundleError::Missing {
+                path: root.to_path_buf(),
+                hint,
+            });
+        }
+        let path = root.join("model_index.json");
+        let index: ModelIndex = config::read_json(&path)?;
+        let family = match index._class_name.as_str() {
+            "UnCLIPPipeline" | "UnCLIPImageVariationPipeline" => Family::Karlo,
+            other => {
+                return Err(BundleError::Unsupported {
+                    path,
+                    key: "_class_name".to_owned(),
+                    found: other.to_owned(),
+                    supported: "UnCLIPPipeline, UnCLIPImageVariationPipeline (Karlo)".to_owned(),
+                });
+            }
+        };
+        Ok(Self {
+            root: root.to_path_buf(),
+            family,
+        })
+    }
+
+    /// The directory.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The architecture family.
+    pub fn family(&self) -> Family {
+        self.family
+    }
+
+    /// The folder of a component.
+    pub fn folder(&self, component: Component) -> PathBuf {
+        self.root.join(component.folder())
+    }
+
+    /// Whether the component's folder is there: an image encoder is optional.
+    pub fn has(&self, component: Component) -> bool {
+        self.folder(component).is_dir()
+    }
+
+    /// Reads the config of a component.
+    ///
+    /// # Errors
+    /// See [`config::read`].
+    pub fn config<C: Config>(&self, component: Component) -> Result<C, BundleError> {
+        config::read(&self.folder(component))
+    }
+
+    /// Reads a component's `scheduler_config.json`.
+    ///
+    /// # Errors
+    /// A missing or unreadable file.
+    pub fn json<T: serde::de::DeserializeOwned>(
+        &self,
+        component: Component,
+        file: &str,
+    ) -> Result<T, BundleError> {
+        config::read_json(&self.folder(component).join(file))
+    }
+
+    /// Maps the weights of a component.
+    ///
+    /// # Errors
+    /// See [`Weights::open`].
+    pub fn weights(&self, component: Component) -> Result<Weights, BundleError> {
+        Weights::open(&self.folder(component), component.weights_stem())
+    }
+}

@@ -1,0 +1,89 @@
+//! Loading ONNX Runtime, and the settings every session shares.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use ort::environment::Environment;
+use ort::session::Session;
+
+use crate::ClipError;
+
+const LIBRARY: &str = "libonnxruntime.so";
+
+/// The one environment of the process. ONNX Runtime is told never to be unloaded by keeping it here.
+static ENVIRONMENT: Mutex<Option<Environment>> = Mutex::new(None);
+
+/// Loads ONNX Runtime, once per process; later calls do nothing, a call after a failure tries again.
+///
+/// The library is `path`, or without one the first that exists of `../lib/libonnxruntime.so` relative to the executable
+/// and `.native/onnxruntime/libonnxruntime.so` in the folders above it.
+///
+/// # Errors
+/// [`ClipError::LibraryNotFound`] and [`ClipError::Library`].
+pub fn init(path: Option<&Path>) -> Result<(), ClipError> {
+    environment(path).map(drop)
+}
+
+/// A session on the graph at `model`, which computes on `threads` threads. Idle threads sleep: spinning ones would
+/// starve whoever shares the machine.
+pub(crate) fn session(model: &Path, threads: usize) -> Result<Session, ClipError> {
+    let environment = environment(None)?;
+    build(&environment, model, threads).map_err(|error| failed(model, &error))
+}
+
+/// ONNX Runtime's words about a session.
+pub(crate) fn failed(model: &Path, error: &ort::Error) -> ClipError {
+    ClipError::Session {
+        path: model.to_path_buf(),
+        reason: error.to_string(),
+    }
+}
+
+fn build(environment: &Environment, model: &Path, threads: usize) -> ort::Result<Session> {
+    Session::builder(environment)?
+        .with_intra_threads(threads.max(1))?
+        .with_inter_threads(1)?
+        .with_intra_op_spinning(false)?
+        .with_inter_op_spinning(false)?
+        .commit_from_file(model)
+}
+
+fn environment(path: Option<&Path>) -> Result<Environment, ClipError> {
+    let mut environment = ENVIRONMENT.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(environment) = &*environment {
+        return Ok(environment.clone());
+    }
+    let loaded = load(&find(path)?)?;
+    Ok(environment.insert(loaded).clone())
+}
+
+fn load(library: &Path) -> Result<Environment, ClipError> {
+    let unusable = |reason: String| ClipError::Library {
+        path: library.to_path_buf(),
+        reason,
+    };
+    ort::init_from(library)
+        .map_err(|error| unusable(error.to_string()))?
+        .with_name("unclip")
+        .with_telemetry(false)
+        .build()
+        .map_err(|error| unusable(error.to_string()))
+}
+
+fn find(path: Option<&Path>) -> Result<PathBuf, ClipError> {
+    let searched = path.map_or_else(candidates, |path| {
+        vec![std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf())]
+    });
+    let found = searched.iter().find(|path| path.is_file()).cloned();
+    found.ok_or(ClipError::LibraryNotFound { searched })
+}
+
+/// An installed copy first, then a checkout's.
+fn candidates() -> Vec<PathBuf> {
+    let executable = std::env::current_exe().unwrap_or_default();
+    let folder = executable.parent().unwrap_or(Path::new("."));
+    let installed = folder.join("../lib").join(LIBRARY);
+    let native = Path::new(".native/onnxruntime").join(LIBRARY);
+    let checkouts = folder.ancestors().map(|above| above.join(&native));
+    std::iter::once(installed).chain(checkouts).collect()
+}

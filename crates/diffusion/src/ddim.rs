@@ -1,0 +1,210 @@
+//! Denoising diffusion implicit models (Song et al., arXiv 2010.02502) and their inversion, as diffusers'
+//! DDIMScheduler and DDIMInverseScheduler do them.
+
+use std::sync::Arc;
+
+use crate::sampler::{Transition, predict_x_0};
+use crate::{
+    Error, NoiseSchedule, PredictionType, Result, SchedulerConfig, StepInput, StepOutput, TimestepSpacing,
+    VarianceType,
+};
+
+/// DDIM on a checkpoint's schedule. With an `UnCLIPScheduler` config it walks that scheduler's timesteps, and
+/// a `learned_range` model's variance half is ignored.
+///
+/// A step goes to the run's next timestep. diffusers goes to `t - T / num_steps`, rounded down, which is the
+/// next timestep with leading spacing, but not with linspace, nor with trailing where `num_steps` doesn't
+/// divide `T`.
+#[derive(Debug, Clone)]
+pub struct DdimSampler {
+    schedule: Arc<NoiseSchedule>,
+    spacing: TimestepSpacing,
+    variance_type: VarianceType,
+    prediction_type: PredictionType,
+    clip: Option<f32>,
+    final_alpha_bar: f32,
+    eta: f32,
+}
+
+impl DdimSampler {
+    /// The sampler for a checkpoint's config. `eta` scales the noise: 0 is deterministic, 1 is DDPM.
+    ///
+    /// # Errors
+    /// When `eta` is outside 0 to 1, or the config's numbers are out of range.
+    pub fn new(config: &SchedulerConfig, eta: f32) -> Result<Self> {
+        config.check()?;
+        check_eta(eta)?;
+        let schedule = config.noise_schedule()?;
+        let final_alpha_bar = if config.set_alpha_to_one {
+            1.0
+        } else {
+            schedule.alphas_cumprod()[0]
+        };
+        Ok(Self {
+            schedule: Arc::new(schedule),
+            spacing: config.timestep_spacing,
+            variance_type: config.variance_type,
+            prediction_type: config.prediction_type,
+            clip: config.clip_sample_range,
+            final_alpha_bar,
+            eta,
+        })
+    }
+
+    /// The same sampler with another `eta`; the tables are shared.
+    ///
+    /// # Errors
+    /// When `eta` is outside 0 to 1.
+    pub fn with_eta(&self, eta: f32) -> Result<Self> {
+        check_eta(eta)?;
+        Ok(Self { eta, ..self.clone() })
+    }
+
+    /// See [`Sampler::timesteps`](crate::Sampler::timesteps). Inversion takes the same list reversed.
+    ///
+    /// # Errors
+    /// When `num_steps` is 0 or above the number of training timesteps, or `steps_offset` doesn't fit.
+    pub fn timesteps(&self, num_steps: u32) -> Result<Vec<u32>> {
+        let trained = u32::try_from(self.schedule.num_train_timesteps()).unwrap_or(u32::MAX);
+        self.spacing.timesteps(num_steps, trained)
+    }
+
+    /// The noise schedule.
+    #[must_use]
+    pub fn schedule(&self) -> &NoiseSchedule {
+        &self.schedule
+    }
+
+    /// Whether the model's output carries a variance half, which DDIM skips.
+    #[must_use]
+    pub fn predicts_variance(&self) -> bool {
+        self.variance_type == VarianceType::LearnedRange
+    }
+
+    /// Whether the step's sigma is above 0, see [`Sampler::needs_noise`](crate::Sampler::needs_noise).
+    /// diffusers with eta above 0 draws noise for the last step too and multiplies it by 0.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn needs_noise(&self, timesteps: &[u32], index: usize) -> Result<bool> {
+        let trained = self.schedule.num_train_timesteps();
+        let transition = Transition::denoise(timesteps, index, trained)?;
+        Ok(self.sigma(self.alpha_bars(transition)) > 0.0)
+    }
+
+    /// One step: equation 12 of arXiv 2010.02502, with the sigma of equation 16.
+    ///
+    /// Where x_0 is clamped, the noise estimate stays that of the unclamped x_0, diffusers' default.
+    ///
+    /// # Errors
+    /// See [`Sampler::step`](crate::Sampler::step).
+    pub fn step(&self, input: StepInput<'_>) -> Result<StepOutput> {
+        let trained = self.schedule.num_train_timesteps();
+        let levels = self.alpha_bars(Transition::denoise(input.timesteps, input.index, trained)?);
+        let (prediction, _) = input.split_output(self.predicts_variance())?;
+        let sigma = self.sigma(levels);
+        let x_0 = predict_x_0(
+            self.prediction_type,
+            prediction,
+            input.x_t,
+            levels.from,
+            self.clip,
+        );
+        // Rounding can push the difference below 0 at eta 1.
+        let direction = (1.0 - levels.to - sigma * sigma).max(0.0).sqrt();
+        let mut prev = self.move_to(levels, direction, &x_0, prediction, input.x_t);
+        if sigma > 0.0 {
+            prev.iter_mut()
+                .zip(input.required_noise()?)
+                .for_each(|(x, n)| *x += sigma * n);
+        }
+        Ok(StepOutput { prev, x_0 })
+    }
+
+    /// One step of inversion, towards the noise that DDIM with eta 0 turns into this sample (arXiv
+    /// 2010.02502, section 4.3; arXiv 2204.06125, section 3, calls it the decoder's latent).
+    ///
+    /// `timesteps` are a run's reversed, so increasing. `x_t` is the sample at `timesteps[index - 1]`, or the
+    /// noiseless one at index 0; the model saw it at `timesteps[index]`, and there is where `prev` is. Noise is
+    /// ignored. A model that predicts x_0 says nothing of the noise in a noiseless sample: it's taken as 0,
+    /// where diffusers divides by 0.
+    ///
+    /// # Errors
+    /// When the lengths disagree, `index` is past the list, or the timesteps don't increase.
+    pub fn invert_step(&self, input: StepInput<'_>) -> Result<StepOutput> {
+        let trained = self.schedule.num_train_timesteps();
+        let levels = self
+            .alpha_bars(Transition::invert(input.timesteps, input.index, trained)?)
+            .reversed();
+        let (prediction, _) = input.split_output(self.predicts_variance())?;
+        let noiseless = levels.from == 1.0 && self.prediction_type == PredictionType::Sample;
+        let prediction = if noiseless { input.x_t } else { prediction };
+        let x_0 = predict_x_0(
+            self.prediction_type,
+            prediction,
+            input.x_t,
+            levels.from,
+            self.clip,
+        );
+        let direction = (1.0 - levels.to).sqrt();
+        let prev = self.move_to(levels, direction, &x_0, prediction, input.x_t);
+        Ok(StepOutput { prev, x_0 })
+    }
+
+    fn alpha_bars(&self, Transition { t, prev }: Transition) -> AlphaBars {
+        let table = self.schedule.alphas_cumprod();
+        AlphaBars {
+            from: table[t],
+            to: prev.map_or(self.final_alpha_bar, |prev| table[prev]),
+        }
+    }
+
+    /// Equation 16. With `set_alpha_to_one` false the last step at timestep 0 goes nowhere: 0 as well.
+    fn sigma(&self, AlphaBars { from, to }: AlphaBars) -> f32 {
+        let variance = ((1.0 - to) / (1.0 - from)) * (1.0 - from / to);
+        self.eta * variance.max(0.0).sqrt()
+    }
+
+    /// Equation 12 without its random term: `direction` weighs the noise estimate.
+    fn move_to(
+        &self,
+        levels: AlphaBars,
+        direction: f32,
+        x_0: &[f32],
+        prediction: &[f32],
+        x_t: &[f32],
+    ) -> Vec<f32> {
+        let (signal, signal_to) = (levels.from.sqrt(), levels.to.sqrt());
+        let spread = (1.0 - levels.from).sqrt();
+        let epsilon = |prediction: f32, x_t: f32| match self.prediction_type {
+            PredictionType::Epsilon => prediction,
+            PredictionType::Sample if spread == 0.0 => 0.0,
+            PredictionType::Sample => (x_t - signal * prediction) / spread,
+        };
+        let moved = |((x_0, p), x_t): ((&f32, &f32), &f32)| signal_to * x_0 + direction * epsilon(*p, *x_t);
+        x_0.iter().zip(prediction).zip(x_t).map(moved).collect()
+    }
+}
+
+/// `alphas_cumprod` where a step starts and where it goes.
+#[derive(Debug, Clone, Copy)]
+struct AlphaBars {
+    from: f32,
+    to: f32,
+}
+
+impl AlphaBars {
+    fn reversed(self) -> Self {
+        Self {
+            from: self.to,
+            to: self.from,
+        }
+    }
+}
+
+fn check_eta(eta: f32) -> Result<()> {
+    if (0.0..=1.0).contains(&eta) {
+        return Ok(());
+    }
+    Err(Error::out_of_range("eta", eta, "0 to 1"))
+}

@@ -1,0 +1,218 @@
+//! The one error that leaves a handler, and its two mappings: to gRPC and to HTTP.
+
+use std::time::Duration;
+
+use http::StatusCode;
+use tonic::{Code as GrpcCode, Status};
+use tonic_types::{ErrorDetails, StatusExt};
+use unclip_proto::FieldError;
+
+/// What went wrong, for a program to act on. A closed list: both mappings below are exhaustive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Code {
+    /// The request is wrong and stays wrong.
+    InvalidArgument,
+    /// No or bad credentials.
+    Unauthenticated,
+    /// No such thing.
+    NotFound,
+    /// The request is right, but not for this server as it is set up.
+    FailedPrecondition,
+    /// Full: try again later.
+    ResourceExhausted,
+    /// The caller's time ran out.
+    DeadlineExceeded,
+    /// The caller went away.
+    Cancelled,
+    /// A server that is needed can't be reached: try again.
+    Unavailable,
+    /// Our fault.
+    Internal,
+}
+
+impl Code {
+    /// Every code.
+    pub const ALL: [Self; 9] = [
+        Self::InvalidArgument,
+        Self::Unauthenticated,
+        Self::NotFound,
+        Self::FailedPrecondition,
+        Self::ResourceExhausted,
+        Self::DeadlineExceeded,
+        Self::Cancelled,
+        Self::Unavailable,
+        Self::Internal,
+    ];
+
+    /// The gRPC status code.
+    pub fn grpc(self) -> GrpcCode {
+        match self {
+            Self::InvalidArgument => GrpcCode::InvalidArgument,
+            Self::Unauthenticated => GrpcCode::Unauthenticated,
+            Self::NotFound => GrpcCode::NotFound,
+            Self::FailedPrecondition => GrpcCode::FailedPrecondition,
+            Self::ResourceExhausted => GrpcCode::ResourceExhausted,
+            Self::DeadlineExceeded => GrpcCode::DeadlineExceeded,
+            Self::Cancelled => GrpcCode::Cancelled,
+            Self::Unavailable => GrpcCode::Unavailable,
+            Self::Internal => GrpcCode::Internal,
+        }
+    }
+
+    /// The HTTP status code.
+    pub fn http(self) -> StatusCode {
+        match self {
+            Self::InvalidArgument => StatusCode::BAD_REQUEST,
+            Self::Unauthenticated => StatusCode::UNAUTHORIZED,
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::FailedPrecondition => StatusCode::CONFLICT,
+            Self::ResourceExhausted => StatusCode::TOO_MANY_REQUESTS,
+            Self::DeadlineExceeded => StatusCode::GATEWAY_TIMEOUT,
+            // nginx's code for a client that closed the request: nobody reads it but the log.
+            Self::Cancelled => StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST),
+            Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// The code of a status that a stage answered. Codes that no stage of ours sends are internal errors.
+    pub fn from_grpc(code: GrpcCode) -> Self {
+        match code {
+            GrpcCode::InvalidArgument | GrpcCode::OutOfRange => Self::InvalidArgument,
+            GrpcCode::Unauthenticated | GrpcCode::PermissionDenied => Self::Unauthenticated,
+            GrpcCode::NotFound => Self::NotFound,
+            GrpcCode::FailedPrecondition => Self::FailedPrecondition,
+            GrpcCode::ResourceExhausted => Self::ResourceExhausted,
+            GrpcCode::DeadlineExceeded => Self::DeadlineExceeded,
+            GrpcCode::Cancelled => Self::Cancelled,
+            GrpcCode::Unavailable => Self::Unavailable,
+            GrpcCode::Ok
+            | GrpcCode::Unknown
+            | GrpcCode::AlreadyExists
+            | GrpcCode::Aborted
+            | GrpcCode::Unimplemented
+            | GrpcCode::Internal
+            | GrpcCode::DataLoss => Self::Internal,
+        }
+    }
+}
+
+/// An error with a text for the client and, where that may not say all, one for the log.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct Error {
+    /// For the program.
+    pub code: Code,
+    /// For the client.
+    pub message: String,
+    /// For the operator's log.
+    pub detail: Option<String>,
+    /// When to try again.
+    pub retry_after: Option<Duration>,
+}
+
+impl Error {
+    /// An error whose text the client may read.
+    pub fn new(code: Code, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            message: message.into(),
+            detail: None,
+            retry_after: None,
+        }
+    }
+
+    /// Our fault: the client reads `message`, the log gets `detail` too.
+    pub fn internal(message: impl Into<String>, detail: impl std::fmt::Display) -> Self {
+        Self {
+            detail: Some(detail.to_string()),
+            ..Self::new(Code::Internal, message)
+        }
+    }
+
+    /// The caller's time ran out in `stage`.
+    pub fn deadline(stage: &str) -> Self {
+        Self::new(
+            Code::DeadlineExceeded,
+            format!("the deadline passed in the {stage}; allow more time"),
+        )
+    }
+
+    /// An embedding of another CLIP model.
+    pub fn wrong_space(field: &str, found: &str, expected: &str) -> Self {
+        let message = format!(
+            "{field}: the embedding is of CLIP space `{found}`, this model takes `{expected}`; encode it with the text or \
+             image encoder of the same bundle"
+        );
+        Self::new(Code::FailedPrecondition, message)
+    }
+
+    /// What a stage answered, seen from the gateway.
+    pub fn from_status(stage: &str, status: &Status) -> Self {
+        let code = Code::from_grpc(status.code());
+        let message = match code {
+            Code::Unavailable => format!("the {stage} can't be reached; try again"),
+            _ => format!("{stage}: {}", status.message()),
+        };
+        let retry_after = status.get_details_retry_info().and_then(|info| info.retry_delay);
+        Self {
+            code,
+            message,
+            detail: Some(format!("{stage}: {status}")),
+            retry_after,
+        }
+    }
+}
+
+impl From<FieldError> for Error {
+    fn from(error: FieldError) -> Self {
+        Self::new(Code::InvalidArgument, error.to_string())
+    }
+}
+
+impl From<Error> for Status {
+    fn from(error: Error) -> Self {
+        if error.code == Code::Internal {
+            tracing::error!(detail = error.detail.as_deref(), "{}", error.message);
+        } else if let Some(detail) = &error.detail {
+            tracing::warn!(detail, "{}", error.message);
+        }
+        match error.retry_after {
+            Some(delay) => {
+                let details = ErrorDetails::with_retry_info(Some(delay));
+                Self::with_error_details(error.code.grpc(), error.message, details)
+            }
+            None => Self::new(error.code.grpc(), error.message),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_survives_the_way_through_grpc() {
+        for code in Code::ALL {
+            assert_eq!(Code::from_grpc(code.grpc()), code);
+            assert!(code.http().is_client_error() || code.http().is_server_error());
+        }
+    }
+
+    #[test]
+    fn the_retry_delay_travels() {
+        let mut error = Error::new(Code::ResourceExhausted, "full");
+        error.retry_after = Some(Duration::from_millis(1500));
+        let status = Status::from(error);
+        let back = Error::from_status("prior", &status);
+        assert_eq!(back.code, Code::ResourceExhausted);
+        assert_eq!(back.retry_after, Some(Duration::from_millis(1500)));
+        assert_eq!(back.message, "prior: full");
+    }
+
+    #[test]
+    fn the_client_never_reads_the_detail() {
+        let status = Status::from(Error::internal("the prior failed", "CUDA error at 0x7f"));
+        assert_eq!(status.message(), "the prior failed");
+    }
+}

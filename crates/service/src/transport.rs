@@ -1,0 +1,56 @@
+//! How a client reaches a stage: over the network, or by a call in the same process. Both speak the same protocol, so the
+//! embedded pipeline is the production code with other wiring.
+
+use std::time::Duration;
+
+use tonic::body::Body;
+use tonic::transport::Endpoint;
+use tower::util::BoxCloneSyncService;
+use tower::{BoxError, ServiceExt};
+
+use crate::{Code, Error, Services};
+
+/// A way to a stage.
+pub type Transport = BoxCloneSyncService<http::Request<Body>, http::Response<Body>, BoxError>;
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The way to a server at `address`, as `http://host:port`. It connects at the first call and again after a loss.
+///
+/// # Errors
+/// `flag` with an address that does not parse.
+pub fn connect(flag: &str, address: &str) -> Result<Transport, Error> {
+    let endpoint = Endpoint::from_shared(address.to_owned())
+        .ok()
+        .filter(|endpoint| {
+            endpoint
+                .uri()
+                .scheme_str()
+                .is_some_and(|scheme| scheme.starts_with("http"))
+        })
+        .ok_or_else(|| {
+            Error::new(
+                Code::InvalidArgument,
+                format!("{flag}: `{address}` is no address; give http://HOST:PORT"),
+            )
+        })?;
+    let channel = endpoint
+        .connect_timeout(CONNECT_TIMEOUT)
+        .tcp_nodelay(true)
+        .http2_keep_alive_interval(Duration::from_secs(20))
+        .keep_alive_while_idle(true)
+        .initial_stream_window_size(4 << 20)
+        .initial_connection_window_size(16 << 20)
+        .connect_lazy();
+    Ok(BoxCloneSyncService::new(channel.map_err(BoxError::from)))
+}
+
+/// The way to services in this process.
+pub fn in_process(services: Services) -> Transport {
+    let router = services.router();
+    let service = router
+        .into_service::<Body>()
+        .map_response(|response: axum::response::Response| response.map(Body::new))
+        .map_err(|never| match never {});
+    BoxCloneSyncService::new(service)
+}

@@ -1,0 +1,220 @@
+//! Sampling options, checked against the limits that the contracts state.
+
+use crate::FieldError;
+use crate::v1::{Sampler, SamplingOptions};
+
+/// Denoising steps of a stage.
+pub const STEPS: std::ops::RangeInclusive<u32> = 1..=1000;
+
+/// Guidance scales.
+pub const GUIDANCE_SCALE: std::ops::RangeInclusive<f32> = 0.0..=100.0;
+
+/// Values for what a request leaves open.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SamplingDefaults {
+    /// Denoising steps.
+    pub steps: u32,
+    /// Guidance scale; absent where the stage has no guidance.
+    pub guidance_scale: Option<f32>,
+}
+
+/// Sampling options without gaps.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Sampling {
+    /// Denoising steps.
+    pub steps: u32,
+    /// Guidance scale; 1 where there is no guidance.
+    pub guidance_scale: f32,
+    /// Never unspecified.
+    pub sampler: Sampler,
+    /// 0 but for DDIM.
+    pub eta: f32,
+}
+
+impl Sampling {
+    /// Fills the gaps of `options` and checks every value. `field` names the message in errors.
+    ///
+    /// # Errors
+    /// The first value out of its range, or that does not go with the sampler or the stage.
+    pub fn resolve(
+        options: Option<&SamplingOptions>,
+        defaults: SamplingDefaults,
+        field: &str,
+    ) -> Result<Self, FieldError> {
+        let given = options.copied().unwrap_or_default();
+        let steps = given.steps.unwrap_or(defaults.steps);
+        if !STEPS.contains(&steps) {
+            return Err(FieldError::out_of_range(
+                format!("{field}.steps"),
+                steps,
+                STEPS.start(),
+                STEPS.end(),
+            ));
+        }
+        let guidance_scale = guidance_scale(&given, defaults, field)?;
+        let sampler = match Sampler::try_from(given.sampler) {
+            Ok(Sampler::Unspecified | Sampler::Unclip) => Sampler::Unclip,
+            Ok(Sampler::Ddim) => Sampler::Ddim,
+            Err(_) => {
+                let problem = format!(
+                    "{} is no sampler; use SAMPLER_UNCLIP or SAMPLER_DDIM",
+                    given.sampler
+                );
+                return Err(FieldError::new(format!("{field}.sampler"), problem));
+            }
+        };
+        let eta = eta(&given, sampler, field)?;
+        Ok(Self {
+            steps,
+            guidance_scale,
+            sampler,
+            eta,
+        })
+    }
+
+    /// The same options as a message, every field set that applies.
+    pub fn to_message(self, has_guidance: bool) -> SamplingOptions {
+        SamplingOptions {
+            steps: Some(self.steps),
+            guidance_scale: has_guidance.then_some(self.guidance_scale),
+            sampler: self.sampler as i32,
+            eta: (self.sampler == Sampler::Ddim).then_some(self.eta),
+        }
+    }
+}
+
+fn guidance_scale(
+    given: &SamplingOptions,
+    defaults: SamplingDefaults,
+    field: &str,
+) -> Result<f32, FieldError> {
+    let field = format!("{field}.guidance_scale");
+    match (given.guidance_scale, defaults.guidance_scale) {
+        (None, default) => Ok(default.unwrap_or(1.0)),
+        (Some(_), None) => Err(FieldError::new(
+            field,
+            "this stage has no guidance; leave the field out",
+        )),
+        (Some(scale), Some(_)) if GUIDANCE_SCALE.contains(&scale) => Ok(scale),
+        (Some(scale), Some(_)) => Err(FieldError::out_of_range(
+            field,
+            scale,
+            GUIDANCE_SCALE.start(),
+            GUIDANCE_SCALE.end(),
+        )),
+    }
+}
+
+fn eta(given: &SamplingOptions, sampler: Sampler, field: &str) -> Result<f32, FieldError> {
+    let field = format!("{field}.eta");
+    match given.eta {
+        None => Ok(0.0),
+        Some(_) if sampler != Sampler::Ddim => Err(FieldError::new(
+            field,
+            "only DDIM has an eta; set sampler to SAMPLER_DDIM or leave the field out",
+        )),
+        Some(eta) if (0.0..=1.0).contains(&eta) => Ok(eta),
+        Some(eta) => Err(FieldError::out_of_range(field, eta, 0, 1)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PRIOR: SamplingDefaults = SamplingDefaults {
+        steps: 25,
+        guidance_scale: Some(4.0),
+    };
+
+    fn resolve(options: SamplingOptions) -> Result<Sampling, FieldError> {
+        Sampling::resolve(Some(&options), PRIOR, "options")
+    }
+
+    #[test]
+    fn absent_options_are_the_defaults() {
+        let sampling = Sampling::resolve(None, PRIOR, "options").unwrap();
+        assert_eq!(
+            sampling,
+            Sampling {
+                steps: 25,
+                guidance_scale: 4.0,
+                sampler: Sampler::Unclip,
+                eta: 0.0
+            }
+        );
+    }
+
+    #[test]
+    fn a_message_of_resolved_options_resolves_to_the_same() {
+        let options = SamplingOptions {
+            steps: Some(9),
+            sampler: Sampler::Ddim as i32,
+            eta: Some(0.5),
+            ..Default::default()
+        };
+        let sampling = resolve(options).unwrap();
+        assert_eq!(resolve(sampling.to_message(true)).unwrap(), sampling);
+    }
+
+    #[test]
+    fn bad_values_are_named() {
+        let steps = |steps| SamplingOptions {
+            steps: Some(steps),
+            ..Default::default()
+        };
+        let scale = |scale| SamplingOptions {
+            guidance_scale: Some(scale),
+            ..Default::default()
+        };
+        let cases = [
+            (steps(0), "options.steps: 0 is out of range"),
+            (steps(10_000), "options.steps: 10000 is out of range"),
+            (scale(-1.0), "options.guidance_scale: -1 is out of range"),
+            (
+                scale(f32::INFINITY),
+                "options.guidance_scale: inf is out of range",
+            ),
+            (scale(f32::NAN), "options.guidance_scale: NaN is out of range"),
+            (
+                SamplingOptions {
+                    sampler: 7,
+                    ..Default::default()
+                },
+                "options.sampler: 7 is no sampler",
+            ),
+            (
+                SamplingOptions {
+                    eta: Some(0.5),
+                    ..Default::default()
+                },
+                "options.eta: only DDIM",
+            ),
+            (
+                SamplingOptions {
+                    eta: Some(2.0),
+                    sampler: Sampler::Ddim as i32,
+                    ..Default::default()
+                },
+                "options.eta: 2 is out of range",
+            ),
+        ];
+        for (options, expected) in cases {
+            let text = resolve(options).unwrap_err().to_string();
+            assert!(text.starts_with(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_stage_without_guidance_refuses_it() {
+        let options = SamplingOptions {
+            guidance_scale: Some(2.0),
+            ..Default::default()
+        };
+        let defaults = SamplingDefaults {
+            steps: 7,
+            guidance_scale: None,
+        };
+        assert!(Sampling::resolve(Some(&options), defaults, "options").is_err());
+    }
+}
