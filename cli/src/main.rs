@@ -1,2 +1,43 @@
-//! Placeholder until the service lands.
-fn main() {}
+//! The `unclip` command.
+
+mod bars;
+mod commands;
+mod import;
+mod local;
+mod output;
+mod tensors;
+
+use clap::{Parser, Subcommand};
+use unclip_service::wait_passively;
+
+/// unCLIP image generation: caption, CLIP text embedding, prior, CLIP image embedding, decoder, upsampler, picture.
+#[derive(Debug, Parser)]
+#[command(name = "unclip", version)]
+struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Draw pictures of a caption
+    Generate(Box<commands::generate::Args>),
+    /// Serve all stages and the gateway in one process
+    Serve(Box<commands::serve::Args>),
+    /// Check a checkpoint in diffusers' layout and prepare it for serving
+    Import(commands::import::Args),
+}
+
+fn main() -> anyhow::Result<()> {
+    wait_passively();
+    run(Args::parse().command)
+}
+
+#[tokio::main]
+async fn run(command: Command) -> anyhow::Result<()> {
+    match command {
+        Command::Generate(args) => Box::pin(commands::generate::run(*args)).await,
+        Command::Serve(args) => Box::pin(commands::serve::run(*args)).await,
+        Command::Import(args) => commands::import::run(&args),
+    }
+}

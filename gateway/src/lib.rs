@@ -1,1 +1,18 @@
-//! Gateway: orchestration, caches and the public API.
+//! The gateway: it validates requests, walks them through the stages, caches what is a function of its inputs, and encodes
+//! pictures. It knows no model.
+
+mod args;
+pub mod cache;
+mod events;
+mod model_info;
+mod picture;
+mod pipeline;
+mod plan;
+mod receipt;
+mod rpc;
+mod stages;
+
+pub use args::{CacheArgs, StageArgs};
+pub use plan::{MAX_CANDIDATES, MAX_IMAGES};
+pub use rpc::Gateway;
+pub use stages::Stages;

@@ -1,2 +1,30 @@
-//! Placeholder until the service lands.
-fn main() {}
+//! `unclip-gateway`: the gateway as a process of its own.
+
+use std::net::SocketAddr;
+
+use clap::Parser;
+use unclip_gateway::{CacheArgs, Gateway, StageArgs};
+use unclip_service::{ServerArgs, Services};
+
+/// Gateway of unclip: captions in, pictures out. It needs the addresses of the four stages.
+#[derive(Debug, Parser)]
+#[command(name = "unclip-gateway", version)]
+struct Args {
+    /// Address to serve gRPC at
+    #[arg(long, env = "UNCLIP_LISTEN", default_value = "127.0.0.1:50051", value_name = "HOST:PORT")]
+    listen: SocketAddr,
+    #[command(flatten)]
+    stages: StageArgs,
+    #[command(flatten)]
+    cache: CacheArgs,
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let args = Args::parse();
+    args.server.telemetry.start("info")?;
+    let gateway = Gateway::new(args.stages.stages()?, args.cache.config())?;
+    args.server.serve(args.listen, Services::new().with(gateway.into_service())).await
+}

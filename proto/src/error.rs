@@ -13,10 +13,7 @@ pub struct FieldError {
 impl FieldError {
     /// An error about `field`.
     pub fn new(field: impl Into<String>, problem: impl Into<String>) -> Self {
-        Self {
-            field: field.into(),
-            problem: problem.into(),
-        }
+        Self { field: field.into(), problem: problem.into() }
     }
 
     /// A field that must be there and is not.
@@ -31,10 +28,7 @@ impl FieldError {
         low: impl std::fmt::Display,
         high: impl std::fmt::Display,
     ) -> Self {
-        Self::new(
-            field,
-            format!("{value} is out of range, it must be from {low} to {high}"),
-        )
+        Self::new(field, format!("{value} is out of range, it must be from {low} to {high}"))
     }
 
     /// The same error, seen from a message that holds the field under `parent`.

@@ -56,20 +56,17 @@ impl Sampling {
             Ok(Sampler::Unspecified | Sampler::Unclip) => Sampler::Unclip,
             Ok(Sampler::Ddim) => Sampler::Ddim,
             Err(_) => {
-                let problem = format!(
-                    "{} is no sampler; use SAMPLER_UNCLIP or SAMPLER_DDIM",
-                    given.sampler
-                );
+                let problem = format!("{} is no sampler; use SAMPLER_UNCLIP or SAMPLER_DDIM", given.sampler);
                 return Err(FieldError::new(format!("{field}.sampler"), problem));
             }
         };
         let eta = eta(&given, sampler, field)?;
-        Ok(Self {
-            steps,
-            guidance_scale,
-            sampler,
-            eta,
-        })
+        Ok(Self { steps, guidance_scale, sampler, eta })
+    }
+
+    /// Whether guidance is on: its scale is not exactly 1.
+    pub fn is_guided(self) -> bool {
+        self.guidance_scale.to_bits() != 1.0_f32.to_bits()
     }
 
     /// The same options as a message, every field set that applies.
@@ -91,17 +88,11 @@ fn guidance_scale(
     let field = format!("{field}.guidance_scale");
     match (given.guidance_scale, defaults.guidance_scale) {
         (None, default) => Ok(default.unwrap_or(1.0)),
-        (Some(_), None) => Err(FieldError::new(
-            field,
-            "this stage has no guidance; leave the field out",
-        )),
+        (Some(_), None) => Err(FieldError::new(field, "this stage has no guidance; leave the field out")),
         (Some(scale), Some(_)) if GUIDANCE_SCALE.contains(&scale) => Ok(scale),
-        (Some(scale), Some(_)) => Err(FieldError::out_of_range(
-            field,
-            scale,
-            GUIDANCE_SCALE.start(),
-            GUIDANCE_SCALE.end(),
-        )),
+        (Some(scale), Some(_)) => {
+            Err(FieldError::out_of_range(field, scale, GUIDANCE_SCALE.start(), GUIDANCE_SCALE.end()))
+        }
     }
 }
 
@@ -122,10 +113,7 @@ fn eta(given: &SamplingOptions, sampler: Sampler, field: &str) -> Result<f32, Fi
 mod tests {
     use super::*;
 
-    const PRIOR: SamplingDefaults = SamplingDefaults {
-        steps: 25,
-        guidance_scale: Some(4.0),
-    };
+    const PRIOR: SamplingDefaults = SamplingDefaults { steps: 25, guidance_scale: Some(4.0) };
 
     fn resolve(options: SamplingOptions) -> Result<Sampling, FieldError> {
         Sampling::resolve(Some(&options), PRIOR, "options")
@@ -134,15 +122,7 @@ mod tests {
     #[test]
     fn absent_options_are_the_defaults() {
         let sampling = Sampling::resolve(None, PRIOR, "options").unwrap();
-        assert_eq!(
-            sampling,
-            Sampling {
-                steps: 25,
-                guidance_scale: 4.0,
-                sampler: Sampler::Unclip,
-                eta: 0.0
-            }
-        );
+        assert_eq!(sampling, Sampling { steps: 25, guidance_scale: 4.0, sampler: Sampler::Unclip, eta: 0.0 });
     }
 
     #[test]
@@ -159,43 +139,18 @@ mod tests {
 
     #[test]
     fn bad_values_are_named() {
-        let steps = |steps| SamplingOptions {
-            steps: Some(steps),
-            ..Default::default()
-        };
-        let scale = |scale| SamplingOptions {
-            guidance_scale: Some(scale),
-            ..Default::default()
-        };
+        let steps = |steps| SamplingOptions { steps: Some(steps), ..Default::default() };
+        let scale = |scale| SamplingOptions { guidance_scale: Some(scale), ..Default::default() };
         let cases = [
             (steps(0), "options.steps: 0 is out of range"),
             (steps(10_000), "options.steps: 10000 is out of range"),
             (scale(-1.0), "options.guidance_scale: -1 is out of range"),
-            (
-                scale(f32::INFINITY),
-                "options.guidance_scale: inf is out of range",
-            ),
+            (scale(f32::INFINITY), "options.guidance_scale: inf is out of range"),
             (scale(f32::NAN), "options.guidance_scale: NaN is out of range"),
+            (SamplingOptions { sampler: 7, ..Default::default() }, "options.sampler: 7 is no sampler"),
+            (SamplingOptions { eta: Some(0.5), ..Default::default() }, "options.eta: only DDIM"),
             (
-                SamplingOptions {
-                    sampler: 7,
-                    ..Default::default()
-                },
-                "options.sampler: 7 is no sampler",
-            ),
-            (
-                SamplingOptions {
-                    eta: Some(0.5),
-                    ..Default::default()
-                },
-                "options.eta: only DDIM",
-            ),
-            (
-                SamplingOptions {
-                    eta: Some(2.0),
-                    sampler: Sampler::Ddim as i32,
-                    ..Default::default()
-                },
+                SamplingOptions { eta: Some(2.0), sampler: Sampler::Ddim as i32, ..Default::default() },
                 "options.eta: 2 is out of range",
             ),
         ];
@@ -207,14 +162,8 @@ mod tests {
 
     #[test]
     fn a_stage_without_guidance_refuses_it() {
-        let options = SamplingOptions {
-            guidance_scale: Some(2.0),
-            ..Default::default()
-        };
-        let defaults = SamplingDefaults {
-            steps: 7,
-            guidance_scale: None,
-        };
+        let options = SamplingOptions { guidance_scale: Some(2.0), ..Default::default() };
+        let defaults = SamplingDefaults { steps: 7, guidance_scale: None };
         assert!(Sampling::resolve(Some(&options), defaults, "options").is_err());
     }
 }

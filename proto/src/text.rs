@@ -14,10 +14,7 @@ pub fn check_text(field: &str, text: &str) -> Result<(), FieldError> {
     if text.len() <= MAX_TEXT_BYTES {
         return Ok(());
     }
-    let problem = format!(
-        "{} bytes, at most {MAX_TEXT_BYTES} are allowed; shorten the text",
-        text.len()
-    );
+    let problem = format!("{} bytes, at most {MAX_TEXT_BYTES} are allowed; shorten the text", text.len());
     Err(FieldError::new(field, problem))
 }
 
@@ -55,10 +52,8 @@ impl TextEncoding {
         let hidden_states = required(self.hidden_states.as_ref(), &format!("{field}.hidden_states"))?;
         let mask = required(self.mask.as_ref(), &format!("{field}.mask"))?;
         let values = embedding.values(&format!("{field}.embedding"), shape.embedding_dim)?;
-        let hidden_states = hidden_states.floats(
-            &format!("{field}.hidden_states"),
-            &[shape.tokens, shape.hidden_size],
-        )?;
+        let hidden_states =
+            hidden_states.floats(&format!("{field}.hidden_states"), &[shape.tokens, shape.hidden_size])?;
         let mask = mask.bytes(&format!("{field}.mask"), &[shape.tokens])?;
         if !mask.contains(&1) || mask.iter().any(|live| *live > 1) {
             let problem = "every element must be 0 or 1, and at least one must be 1";
@@ -76,10 +71,7 @@ impl TextEncoding {
 impl Embedding {
     /// An embedding of `space`.
     pub fn new(space: &str, values: &[f32]) -> Self {
-        Self {
-            space: space.to_owned(),
-            tensor: Some(Tensor::from_f32(&[values.len()], values)),
-        }
+        Self { space: space.to_owned(), tensor: Some(Tensor::from_f32(&[values.len()], values)) }
     }
 
     /// The values, which must be `dim` many.

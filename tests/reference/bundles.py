@@ -177,8 +177,11 @@ def legacy_image_processor(size: int) -> dict:
     }
 
 
-def model_index(diffusers_version: str) -> dict:
-    """`model_index.json` of a Karlo pipeline, with the two parts that image variations need besides."""
+def model_index(config: Bundle, diffusers_version: str) -> dict:
+    """`model_index.json` of a Karlo pipeline, with the two parts that image variations need besides.
+
+    Old files name the module `unclip` as the library of `text_proj`, new ones `diffusers`.
+    """
     return {
         "_class_name": "UnCLIPPipeline",
         "_diffusers_version": diffusers_version,
@@ -192,7 +195,7 @@ def model_index(diffusers_version: str) -> dict:
         "super_res_last": ["diffusers", "UNet2DModel"],
         "super_res_scheduler": ["diffusers", "UnCLIPScheduler"],
         "text_encoder": ["transformers", "CLIPTextModelWithProjection"],
-        "text_proj": ["unclip", "UnCLIPTextProjModel"],
+        "text_proj": ["unclip" if config.text.files == "legacy" else "diffusers", "UnCLIPTextProjModel"],
         "tokenizer": ["transformers", "CLIPTokenizer"],
     }
 
@@ -239,7 +242,7 @@ def save_bundle(config: Bundle, folder: Path) -> None:
     for name, options in SCHEDULERS.items():
         UnCLIPScheduler(**options).save_pretrained(folder / name)
     version = json.loads((folder / "prior" / "config.json").read_text())["_diffusers_version"]
-    bpe.write_json(folder / "model_index.json", model_index(version))
+    bpe.write_json(folder / "model_index.json", model_index(config, version))
 
 
 def load_part(kind: type, folder: Path):

@@ -11,7 +11,7 @@ from bpe import write_json
 
 
 def texts(limit: int) -> list[str]:
-    """Texts that tokenizers disagree about. "cat" is no merge of "cat cat", so a word repeated is a token each."""
+    """Texts that tokenizers disagree about, then lengths around `limit` ("cat" is one token of the vocabulary)."""
     return [
         "",
         "fox",

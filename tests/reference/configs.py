@@ -8,7 +8,10 @@ from bpe import END
 
 @dataclass(frozen=True)
 class Text:
-    """CLIP text tower. `eos_rule` is "argmax" (config.eos_token_id 2, as in Karlo) or "first" (the true id)."""
+    """CLIP text tower. `eos_rule` is "argmax" (config.eos_token_id 2, as in Karlo) or "first" (the true id).
+
+    `files` is "legacy" (as in the Karlo repository) or "modern" (as `save_pretrained` writes today).
+    """
 
     tokens: int
     layers: int
@@ -23,7 +26,7 @@ class Text:
 
 @dataclass(frozen=True)
 class Vision:
-    """CLIP vision tower; images are resized and cropped to `size`. `files` as in `Text`: "legacy" or "modern"."""
+    """CLIP vision tower; images are resized and cropped to `size`."""
 
     size: int
     patch: int

@@ -20,7 +20,6 @@ from clip_goldens import pictures, write_clip
 from configs import COMMITTED, Bundle, from_dict, random_bundle
 from network_goldens import write_networks
 from pipeline_goldens import write_cases
-from scheduler_goldens import write_schedulers
 
 FIXTURES = Path(__file__).resolve().parent.parent / "fixtures"
 
@@ -76,12 +75,11 @@ def chosen(options: argparse.Namespace) -> list[Bundle]:
 
 
 def main() -> None:
-    """Makes the schedulers' goldens and every chosen bundle."""
+    """Makes every chosen bundle and its goldens."""
     options = arguments()
     quiet()
     # One thread: sums come in one order.
     torch.set_num_threads(1)
-    write_schedulers(options.out / "schedulers.json", versions())
     for config in chosen(options):
         make_bundle(config, options.out)
         print(f"{options.out / config.name}: done")

@@ -30,11 +30,12 @@ def prior_golden(config: Bundle, parts: dict, rng: torch.Generator) -> dict[str,
     out = model(*call, attention_mask=inputs["mask"]).predicted_image_embedding
     unmasked = model(*call).predicted_image_embedding
     post = model.post_process_latents(inputs["x"])
-    return {f"prior.{k}": v for k, v in {**inputs, "out": out, "out_unmasked": unmasked, "post_processed": post}.items()}
+    outputs = {"out": out, "out_unmasked": unmasked, "post_processed": post}
+    return {f"prior.{k}": v for k, v in {**inputs, **outputs}.items()}
 
 
 def text_proj_golden(config: Bundle, parts: dict, rng: torch.Generator) -> dict[str, torch.Tensor]:
-    """The projection of two rows; and with guidance, where two text rows are [unconditional, conditional] of one image."""
+    """The projection of two rows; and with guidance: text rows [unconditional, conditional], image row 1 alone."""
     inputs = {
         "image_embedding": torch.randn((2, config.dim), generator=rng),
         "text_embedding": torch.randn((2, config.dim), generator=rng),

@@ -12,10 +12,7 @@ use crate::BundleError;
 pub fn fingerprint(files: &[PathBuf]) -> Result<String, BundleError> {
     let mut hasher = blake3::Hasher::new();
     for path in files {
-        let hash = hash_file(path).map_err(|source| BundleError::Io {
-            path: path.clone(),
-            source,
-        })?;
+        let hash = hash_file(path).map_err(|source| BundleError::Io { path: path.clone(), source })?;
         // The hash of hashes, so that bytes can't move from one file to the next unnoticed.
         hasher.update(hash.as_bytes());
     }

@@ -91,10 +91,7 @@ impl Bundle {
     pub fn open(root: &Path) -> Result<Self, BundleError> {
         if !root.is_dir() {
             let hint = "give the directory of a checkpoint in diffusers' layout".to_owned();
-            return Err(BundleError::Missing {
-                path: root.to_path_buf(),
-                hint,
-            });
+            return Err(BundleError::Missing { path: root.to_path_buf(), hint });
         }
         let path = root.join("model_index.json");
         let index: ModelIndex = config::read_json(&path)?;
@@ -109,10 +106,7 @@ impl Bundle {
                 });
             }
         };
-        Ok(Self {
-            root: root.to_path_buf(),
-            family,
-        })
+        Ok(Self { root: root.to_path_buf(), family })
     }
 
     /// The directory.

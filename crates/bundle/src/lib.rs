@@ -27,8 +27,5 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), BundleError> {
     let partial = path.with_extension("partial");
     std::fs::write(&partial, bytes)
         .and_then(|()| std::fs::rename(&partial, path))
-        .map_err(|source| BundleError::Io {
-            path: path.to_path_buf(),
-            source,
-        })
+        .map_err(|source| BundleError::Io { path: path.to_path_buf(), source })
 }

@@ -37,30 +37,16 @@ impl Manifest {
         let text = stage(bundle, &[Component::Tokenizer, Component::TextEncoder])?;
         let mut stages = BTreeMap::from([
             ("text-encoder".to_owned(), text.clone()),
-            (
-                "prior".to_owned(),
-                stage(bundle, &[Component::Prior, Component::PriorScheduler])?,
-            ),
+            ("prior".to_owned(), stage(bundle, &[Component::Prior, Component::PriorScheduler])?),
             (
                 "decoder".to_owned(),
-                stage(
-                    bundle,
-                    &[
-                        Component::TextProj,
-                        Component::Decoder,
-                        Component::DecoderScheduler,
-                    ],
-                )?,
+                stage(bundle, &[Component::TextProj, Component::Decoder, Component::DecoderScheduler])?,
             ),
             (
                 "upsampler".to_owned(),
                 stage(
                     bundle,
-                    &[
-                        Component::SuperResFirst,
-                        Component::SuperResLast,
-                        Component::SuperResScheduler,
-                    ],
+                    &[Component::SuperResFirst, Component::SuperResLast, Component::SuperResScheduler],
                 )?,
             ),
         ]);
@@ -68,11 +54,7 @@ impl Manifest {
             let parts = [Component::FeatureExtractor, Component::ImageEncoder];
             stages.insert("image-encoder".to_owned(), stage(bundle, &parts)?);
         }
-        Ok(Self {
-            version: Self::VERSION,
-            space: EmbeddingSpace(text),
-            stages,
-        })
+        Ok(Self { version: Self::VERSION, space: EmbeddingSpace(text), stages })
     }
 
     /// Reads the manifest of an imported bundle.
@@ -81,10 +63,8 @@ impl Manifest {
     /// [`BundleError::NotImported`] without a manifest or with one of another version.
     pub fn read(root: &Path) -> Result<Self, BundleError> {
         let path = root.join(MANIFEST_FILE);
-        let stale = |reason: &str| BundleError::NotImported {
-            path: root.to_path_buf(),
-            reason: reason.to_owned(),
-        };
+        let stale =
+            |reason: &str| BundleError::NotImported { path: root.to_path_buf(), reason: reason.to_owned() };
         if !path.is_file() {
             return Err(stale("the bundle has not been imported yet"));
         }
@@ -101,10 +81,8 @@ impl Manifest {
     /// A directory that can't be written.
     pub fn write(&self, root: &Path) -> Result<(), BundleError> {
         let path = root.join(MANIFEST_FILE);
-        let text = serde_json::to_string_pretty(self).map_err(|error| BundleError::Config {
-            path: path.clone(),
-            reason: error.to_string(),
-        })?;
+        let text = serde_json::to_string_pretty(self)
+            .map_err(|error| BundleError::Config { path: path.clone(), reason: error.to_string() })?;
         crate::write_atomically(&path, text.as_bytes())
     }
 
@@ -113,13 +91,10 @@ impl Manifest {
     /// # Errors
     /// [`BundleError::NotImported`] when the manifest lacks the stage.
     pub fn stage(&self, root: &Path, name: &str) -> Result<&str, BundleError> {
-        self.stages
-            .get(name)
-            .map(String::as_str)
-            .ok_or_else(|| BundleError::NotImported {
-                path: root.to_path_buf(),
-                reason: format!("the bundle has no {name}"),
-            })
+        self.stages.get(name).map(String::as_str).ok_or_else(|| BundleError::NotImported {
+            path: root.to_path_buf(),
+            reason: format!("the bundle has no {name}"),
+        })
     }
 }
 
@@ -133,16 +108,12 @@ fn stage(bundle: &Bundle, components: &[Component]) -> Result<String, BundleErro
 
 /// JSON, vocabulary and safetensors files, sorted. What import writes (ONNX) does not count.
 fn files_of(folder: &Path) -> Result<Vec<PathBuf>, BundleError> {
-    let io = |source| BundleError::Io {
-        path: folder.to_path_buf(),
-        source,
-    };
+    let io = |source| BundleError::Io { path: folder.to_path_buf(), source };
     let mut files = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(io)? {
         let path = entry.map_err(io)?.path();
-        let counts = path
-            .extension()
-            .is_some_and(|end| end == "json" || end == "txt" || end == "safetensors");
+        let counts =
+            path.extension().is_some_and(|end| end == "json" || end == "txt" || end == "safetensors");
         if counts && path.is_file() {
             files.push(path);
         }

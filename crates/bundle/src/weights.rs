@@ -86,11 +86,7 @@ impl Weights {
         } else {
             return Err(missing(folder, stem, single));
         };
-        let mut weights = Self {
-            path: single,
-            files: Vec::new(),
-            entries: BTreeMap::new(),
-        };
+        let mut weights = Self { path: single, files: Vec::new(), entries: BTreeMap::new() };
         for path in paths {
             weights.add(path)?;
         }
@@ -159,10 +155,7 @@ impl Weights {
 
     fn add(&mut self, path: PathBuf) -> Result<(), BundleError> {
         let map = map(&path)?;
-        let damaged = |reason: String| BundleError::Safetensors {
-            path: path.clone(),
-            reason,
-        };
+        let damaged = |reason: String| BundleError::Safetensors { path: path.clone(), reason };
         let (header, metadata) =
             SafeTensors::read_metadata(&map).map_err(|error| damaged(error.to_string()))?;
         // The file is an eight-byte length, the header of that length, then the data.
@@ -170,18 +163,10 @@ impl Weights {
         for (name, info) in metadata.tensors() {
             let (start, end) = (data + info.data_offsets.0, data + info.data_offsets.1);
             if end > map.len() {
-                return Err(damaged(format!(
-                    "tensor `{name}` ends at byte {end} of {}",
-                    map.len()
-                )));
+                return Err(damaged(format!("tensor `{name}` ends at byte {end} of {}", map.len())));
             }
-            let entry = Entry {
-                dtype: info.dtype,
-                shape: info.shape.clone(),
-                file: self.files.len(),
-                start,
-                end,
-            };
+            let entry =
+                Entry { dtype: info.dtype, shape: info.shape.clone(), file: self.files.len(), start, end };
             self.entries.insert(name, entry);
         }
         self.files.push(MappedFile { path, map });
@@ -189,15 +174,9 @@ impl Weights {
     }
 }
 
-#[expect(
-    unsafe_code,
-    reason = "memory mapping; a bundle must not be rewritten in place while it is served"
-)]
+#[expect(unsafe_code, reason = "memory mapping; a bundle must not be rewritten in place while it is served")]
 fn map(path: &Path) -> Result<Mmap, BundleError> {
-    let io = |source| BundleError::Io {
-        path: path.to_path_buf(),
-        source,
-    };
+    let io = |source| BundleError::Io { path: path.to_path_buf(), source };
     let file = File::open(path).map_err(io)?;
     // SAFETY: the mapping is read-only. A bundle's files are replaced by renaming, never rewritten in place.
     unsafe { Mmap::map(&file) }.map_err(io)
@@ -223,21 +202,11 @@ fn shards(folder: &Path, index: &Path) -> Result<Vec<PathBuf>, BundleError> {
 }
 
 fn missing(folder: &Path, stem: &str, expected: PathBuf) -> BundleError {
-    for pickle in [
-        format!("{stem}.bin"),
-        "pytorch_model.bin".to_owned(),
-        format!("{stem}.bin.index.json"),
-    ] {
+    for pickle in [format!("{stem}.bin"), "pytorch_model.bin".to_owned(), format!("{stem}.bin.index.json")] {
         let path = folder.join(pickle);
         if path.is_file() {
-            return BundleError::Pickle {
-                path,
-                expected: format!("{stem}.safetensors"),
-            };
+            return BundleError::Pickle { path, expected: format!("{stem}.safetensors") };
         }
     }
-    BundleError::Missing {
-        path: expected,
-        hint: "complete the download of the checkpoint".to_owned(),
-    }
+    BundleError::Missing { path: expected, hint: "complete the download of the checkpoint".to_owned() }
 }

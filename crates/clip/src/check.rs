@@ -55,7 +55,9 @@ fn tokenizer_fits(bundle: &Bundle, tokenizer: &ClipTokenizer) -> Vec<BundleError
     }
     let (pooled, end) = (config.eos_token_id, tokenizer.end_id());
     if pooled != 2 && pooled != end {
-        let reason = format!("the tower reads the text's meaning at token {pooled}, the tokenizer ends texts with {end}");
+        let reason = format!(
+            "the tower reads the text's meaning at token {pooled}, the tokenizer ends texts with {end}"
+        );
         let right = "tokenizer/tokenizer_config.json eos_token";
         errors.push(mismatch("text_encoder/config.json eos_token_id", right, reason));
     }
@@ -110,9 +112,5 @@ fn image_fits_prior(bundle: &Bundle) -> Option<BundleError> {
 }
 
 fn mismatch(left: &str, right: &str, reason: String) -> BundleError {
-    BundleError::Mismatch {
-        left: left.to_owned(),
-        right: right.to_owned(),
-        reason,
-    }
+    BundleError::Mismatch { left: left.to_owned(), right: right.to_owned(), reason }
 }

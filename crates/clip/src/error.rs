@@ -20,7 +20,9 @@ pub enum ClipError {
         searched: Vec<PathBuf>,
     },
     /// The library was found but can't be used.
-    #[error("{path}: ONNX Runtime could not be loaded ({reason}); run `make setup` to fetch the version unclip is built for")]
+    #[error(
+        "{path}: ONNX Runtime could not be loaded ({reason}); run `make setup` to fetch the version unclip is built for"
+    )]
     Library {
         /// The library.
         path: PathBuf,

@@ -1,13 +1,11 @@
 //! The image tower: pictures to embeddings.
 
-use std::path::PathBuf;
-
 use image::RgbImage;
 use ort::session::Session;
 use ort::value::Tensor;
 use unclip_bundle::{Bundle, Component};
 
-use crate::tower::{self, row_length};
+use crate::tower::{self, Network, row_length};
 use crate::{ClipError, ClipPreprocessor, onnx, runtime};
 
 /// Pictures per run of the network; bounds its memory.
@@ -15,8 +13,7 @@ const BATCH: usize = 8;
 
 /// transformers' `CLIPVisionModelWithProjection` with its preprocessing.
 pub struct ImageTower {
-    path: PathBuf,
-    session: Session,
+    network: Network,
     preprocessor: ClipPreprocessor,
     embedding_dim: usize,
 }
@@ -30,14 +27,8 @@ impl ImageTower {
     pub fn load(bundle: &Bundle, threads: usize) -> Result<Self, ClipError> {
         let preprocessor = ClipPreprocessor::load(bundle)?;
         let graph = onnx::image_graph(bundle)?;
-        let path = tower::imported(bundle, Component::ImageEncoder, graph)?;
-        let session = runtime::session(&path, threads)?;
-        Ok(Self {
-            embedding_dim: row_length(&session, "image_embeds"),
-            path,
-            session,
-            preprocessor,
-        })
+        let network = tower::load(bundle, Component::ImageEncoder, graph, threads)?;
+        Ok(Self { embedding_dim: row_length(&network.session, "image_embeds"), network, preprocessor })
     }
 
     /// Width of the embedding.
@@ -63,8 +54,8 @@ impl ImageTower {
 
     fn run(&mut self, batch: usize, pixels: Vec<f32>) -> Result<Vec<Vec<f32>>, ClipError> {
         let (height, width) = self.preprocessor.size();
-        let rows = forward(&mut self.session, [batch, 3, height, width], pixels)
-            .map_err(|error| runtime::failed(&self.path, &error))?;
+        let rows = forward(&mut self.network.session, [batch, 3, height, width], pixels)
+            .map_err(|error| runtime::failed(&self.network.path, &error))?;
         Ok(rows.chunks_exact(self.embedding_dim).map(<[f32]>::to_vec).collect())
     }
 }

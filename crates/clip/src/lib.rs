@@ -13,6 +13,7 @@ mod runtime;
 mod text_tower;
 mod tokenizer;
 mod tower;
+mod vocabulary;
 
 pub use check::{check_image_tower, check_text_tower};
 pub use error::ClipError;

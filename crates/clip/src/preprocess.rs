@@ -87,17 +87,10 @@ struct Cut {
 
 impl Cut {
     fn centre(input: usize, output: usize, crop: usize) -> Self {
-        let (start, offset) = if output >= crop {
-            ((output - crop) / 2, 0)
-        } else {
-            (0, (crop - output).div_ceil(2))
-        };
+        let (start, offset) =
+            if output >= crop { ((output - crop) / 2, 0) } else { (0, (crop - output).div_ceil(2)) };
         let window: Range<usize> = start..start + crop.min(output);
-        let axis = Axis {
-            input,
-            output,
-            window,
-        };
+        let axis = Axis { input, output, window };
         Self { axis, offset }
     }
 }

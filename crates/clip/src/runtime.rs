@@ -10,6 +10,9 @@ use crate::ClipError;
 
 const LIBRARY: &str = "libonnxruntime.so";
 
+/// Where a graph that comes from memory finds its external data (onnxruntime_session_options_config_keys.h).
+const WEIGHTS_FOLDER: &str = "session.model_external_initializers_file_folder_path";
+
 /// The one environment of the process. ONNX Runtime is told never to be unloaded by keeping it here.
 static ENVIRONMENT: Mutex<Option<Environment>> = Mutex::new(None);
 
@@ -24,28 +27,31 @@ pub fn init(path: Option<&Path>) -> Result<(), ClipError> {
     environment(path).map(drop)
 }
 
-/// A session on the graph at `model`, which computes on `threads` threads. Idle threads sleep: spinning ones would
-/// starve whoever shares the machine.
-pub(crate) fn session(model: &Path, threads: usize) -> Result<Session, ClipError> {
+/// A session on a graph whose weights lie in the folder `weights`, which computes on `threads` threads. Idle threads
+/// sleep: spinning ones would starve whoever shares the machine. `path` is what errors name.
+pub(crate) fn session(
+    path: &Path,
+    graph: &[u8],
+    weights: &Path,
+    threads: usize,
+) -> Result<Session, ClipError> {
     let environment = environment(None)?;
-    build(&environment, model, threads).map_err(|error| failed(model, &error))
+    build(&environment, graph, weights, threads).map_err(|error| failed(path, &error))
 }
 
 /// ONNX Runtime's words about a session.
 pub(crate) fn failed(model: &Path, error: &ort::Error) -> ClipError {
-    ClipError::Session {
-        path: model.to_path_buf(),
-        reason: error.to_string(),
-    }
+    ClipError::Session { path: model.to_path_buf(), reason: error.to_string() }
 }
 
-fn build(environment: &Environment, model: &Path, threads: usize) -> ort::Result<Session> {
+fn build(environment: &Environment, graph: &[u8], weights: &Path, threads: usize) -> ort::Result<Session> {
     Session::builder(environment)?
         .with_intra_threads(threads.max(1))?
         .with_inter_threads(1)?
         .with_intra_op_spinning(false)?
         .with_inter_op_spinning(false)?
-        .commit_from_file(model)
+        .with_config_entry(WEIGHTS_FOLDER, weights.to_string_lossy())?
+        .commit_from_memory(graph)
 }
 
 fn environment(path: Option<&Path>) -> Result<Environment, ClipError> {
@@ -58,10 +64,7 @@ fn environment(path: Option<&Path>) -> Result<Environment, ClipError> {
 }
 
 fn load(library: &Path) -> Result<Environment, ClipError> {
-    let unusable = |reason: String| ClipError::Library {
-        path: library.to_path_buf(),
-        reason,
-    };
+    let unusable = |reason: String| ClipError::Library { path: library.to_path_buf(), reason };
     ort::init_from(library)
         .map_err(|error| unusable(error.to_string()))?
         .with_name("unclip")

@@ -1,12 +1,10 @@
 //! The text tower: texts to embeddings and hidden states.
 
-use std::path::PathBuf;
-
 use ort::session::Session;
 use ort::value::Tensor;
 use unclip_bundle::{Bundle, Component};
 
-use crate::tower::{self, row_length};
+use crate::tower::{self, Network, row_length};
 use crate::{ClipError, ClipTokenizer, TokenizedText, onnx, runtime};
 
 /// Texts per run of the network; bounds its memory.
@@ -29,8 +27,7 @@ pub struct TextEncoding {
 
 /// transformers' `CLIPTextModelWithProjection` with its tokenizer.
 pub struct TextTower {
-    path: PathBuf,
-    session: Session,
+    network: Network,
     tokenizer: ClipTokenizer,
     embedding_dim: usize,
     hidden_size: usize,
@@ -45,13 +42,11 @@ impl TextTower {
     pub fn load(bundle: &Bundle, threads: usize) -> Result<Self, ClipError> {
         let tokenizer = ClipTokenizer::load(bundle)?;
         let graph = onnx::text_graph(bundle)?;
-        let path = tower::imported(bundle, Component::TextEncoder, graph)?;
-        let session = runtime::session(&path, threads)?;
+        let network = tower::load(bundle, Component::TextEncoder, graph, threads)?;
         Ok(Self {
-            embedding_dim: row_length(&session, "text_embeds"),
-            hidden_size: row_length(&session, "last_hidden_state"),
-            path,
-            session,
+            embedding_dim: row_length(&network.session, "text_embeds"),
+            hidden_size: row_length(&network.session, "last_hidden_state"),
+            network,
             tokenizer,
         })
     }
@@ -87,8 +82,8 @@ impl TextTower {
     fn run(&mut self, texts: Vec<TokenizedText>) -> Result<Vec<TextEncoding>, ClipError> {
         let shape = [texts.len(), self.tokens()];
         let ids: Vec<i64> = texts.iter().flat_map(|text| &text.ids).copied().collect();
-        let (embeddings, states) =
-            forward(&mut self.session, shape, ids).map_err(|error| runtime::failed(&self.path, &error))?;
+        let (embeddings, states) = forward(&mut self.network.session, shape, ids)
+            .map_err(|error| runtime::failed(&self.network.path, &error))?;
         let embeddings = embeddings.chunks_exact(self.embedding_dim);
         let states = states.chunks_exact(self.tokens() * self.hidden_size);
         let rows = texts.into_iter().zip(embeddings.zip(states));

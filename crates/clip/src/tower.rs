@@ -1,26 +1,45 @@
 //! What loading the two towers has in common.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use ort::session::Session;
 use unclip_bundle::{Bundle, BundleError, Component};
 
 use crate::onnx::{Graph, MODEL_FILE};
+use crate::{ClipError, runtime};
 
-/// The path of an imported graph. `graph` is what the bundle's config and weights ask for now: a file that differs was
-/// written for others, and its offsets would read garbage.
-pub(crate) fn imported(bundle: &Bundle, component: Component, graph: Graph) -> Result<PathBuf, BundleError> {
+/// A network and the file it came from.
+pub(crate) struct Network {
+    pub(crate) session: Session,
+    pub(crate) path: PathBuf,
+}
+
+/// Loads an imported graph. `graph` is what the bundle's config and weights ask for now: a file that differs was written
+/// for others, and its offsets would read garbage.
+pub(crate) fn load(
+    bundle: &Bundle,
+    component: Component,
+    graph: Graph,
+    threads: usize,
+) -> Result<Network, ClipError> {
+    let path = bundle.folder(component).join(MODEL_FILE);
+    let weights = graph.weights.clone();
+    let graph = graph.into_bytes()?;
+    compare(bundle, component, &path, &graph)?;
+    let session = runtime::session(&path, &graph, &weights, threads)?;
+    Ok(Network { session, path })
+}
+
+fn compare(bundle: &Bundle, component: Component, path: &Path, wanted: &[u8]) -> Result<(), BundleError> {
     let stale = |reason: &str| BundleError::NotImported {
         path: bundle.root().to_path_buf(),
         reason: format!("{}/{MODEL_FILE} {reason}", component.folder()),
     };
-    let path = bundle.folder(component).join(MODEL_FILE);
-    let wanted = graph.into_bytes()?;
-    match std::fs::read(&path) {
-        Ok(found) if found == wanted => Ok(path),
+    match std::fs::read(path) {
+        Ok(found) if found == wanted => Ok(()),
         Ok(_) => Err(stale("was written for other weights or by another version of unclip")),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(stale("has not been written")),
-        Err(source) => Err(BundleError::Io { path, source }),
+        Err(source) => Err(BundleError::Io { path: path.to_path_buf(), source }),
     }
 }
 

@@ -101,18 +101,12 @@ impl SchedulerConfig {
     pub(crate) fn check(&self) -> Result<()> {
         let n = self.num_train_timesteps;
         if n == 0 || n > MAX_TRAIN_TIMESTEPS {
-            return Err(Error::out_of_range(
-                "num_train_timesteps",
-                n,
-                format!("1 to {MAX_TRAIN_TIMESTEPS}"),
-            ));
+            return Err(Error::out_of_range("num_train_timesteps", n, format!("1 to {MAX_TRAIN_TIMESTEPS}")));
         }
         match self.clip_sample_range {
-            Some(range) if !(range > 0.0 && range.is_finite()) => Err(Error::out_of_range(
-                "clip_sample_range",
-                range,
-                "positive and finite",
-            )),
+            Some(range) if !(range > 0.0 && range.is_finite()) => {
+                Err(Error::out_of_range("clip_sample_range", range, "positive and finite"))
+            }
             _ => Ok(()),
         }
     }
@@ -168,11 +162,7 @@ impl RawConfig {
         match self.class_name.as_str() {
             "UnCLIPScheduler" => Ok(SchedulerClass::UnClip),
             "DDIMScheduler" => Ok(SchedulerClass::Ddim),
-            other => Err(unsupported(
-                "_class_name",
-                other,
-                "UnCLIPScheduler, DDIMScheduler",
-            )),
+            other => Err(unsupported("_class_name", other, "UnCLIPScheduler, DDIMScheduler")),
         }
     }
 
@@ -196,20 +186,16 @@ impl RawConfig {
             (SchedulerClass::UnClip, None) | (_, Some("squaredcos_cap_v2")) => {
                 Ok(BetaSchedule::SquaredCosCapV2)
             }
-            (SchedulerClass::UnClip, Some(other)) => Err(unsupported(
-                "beta_schedule",
-                other,
-                "squaredcos_cap_v2 with UnCLIPScheduler",
-            )),
+            (SchedulerClass::UnClip, Some(other)) => {
+                Err(unsupported("beta_schedule", other, "squaredcos_cap_v2 with UnCLIPScheduler"))
+            }
             (SchedulerClass::Ddim, None | Some("linear")) => {
                 Ok(BetaSchedule::Linear { beta_start, beta_end })
             }
             (_, Some("scaled_linear")) => Ok(BetaSchedule::ScaledLinear { beta_start, beta_end }),
-            (_, Some(other)) => Err(unsupported(
-                "beta_schedule",
-                other,
-                "squaredcos_cap_v2, linear, scaled_linear",
-            )),
+            (_, Some(other)) => {
+                Err(unsupported("beta_schedule", other, "squaredcos_cap_v2, linear, scaled_linear"))
+            }
         }
     }
 
@@ -217,11 +203,7 @@ impl RawConfig {
         match self.variance_type.as_deref() {
             None | Some("fixed_small_log") => Ok(VarianceType::FixedSmallLog),
             Some("learned_range") => Ok(VarianceType::LearnedRange),
-            Some(other) => Err(unsupported(
-                "variance_type",
-                other,
-                "fixed_small_log, learned_range",
-            )),
+            Some(other) => Err(unsupported("variance_type", other, "fixed_small_log, learned_range")),
         }
     }
 
@@ -238,26 +220,18 @@ impl RawConfig {
             return Ok(TimestepSpacing::Linspace);
         }
         match self.timestep_spacing.as_deref() {
-            None | Some("leading") => Ok(TimestepSpacing::Leading {
-                steps_offset: self.steps_offset.unwrap_or(0),
-            }),
+            None | Some("leading") => {
+                Ok(TimestepSpacing::Leading { steps_offset: self.steps_offset.unwrap_or(0) })
+            }
             Some("trailing") => Ok(TimestepSpacing::Trailing),
             Some("linspace") => Ok(TimestepSpacing::Linspace),
-            Some(other) => Err(unsupported(
-                "timestep_spacing",
-                other,
-                "leading, trailing, linspace",
-            )),
+            Some(other) => Err(unsupported("timestep_spacing", other, "leading, trailing, linspace")),
         }
     }
 }
 
 fn unsupported(key: &'static str, value: &str, supported: &'static str) -> Error {
-    Error::UnsupportedConfig {
-        key,
-        value: format!("\"{value}\""),
-        supported,
-    }
+    Error::UnsupportedConfig { key, value: format!("\"{value}\""), supported }
 }
 
 #[cfg(test)]
@@ -290,17 +264,8 @@ mod tests {
         let unclip = parse(json!({"_class_name": "UnCLIPScheduler"})).unwrap();
         assert_eq!(unclip.beta_schedule, BetaSchedule::SquaredCosCapV2);
         let ddim = parse(json!({"_class_name": "DDIMScheduler", "trained_betas": null})).unwrap();
-        assert_eq!(
-            ddim.beta_schedule,
-            BetaSchedule::Linear {
-                beta_start: 0.0001,
-                beta_end: 0.02
-            }
-        );
-        assert_eq!(
-            ddim.timestep_spacing,
-            TimestepSpacing::Leading { steps_offset: 0 }
-        );
+        assert_eq!(ddim.beta_schedule, BetaSchedule::Linear { beta_start: 0.0001, beta_end: 0.02 });
+        assert_eq!(ddim.timestep_spacing, TimestepSpacing::Leading { steps_offset: 0 });
         assert!(ddim.set_alpha_to_one);
         assert_eq!(ddim.clip_sample_range, Some(1.0));
     }
@@ -320,10 +285,7 @@ mod tests {
                 json!({"_class_name": "DDIMScheduler", "beta_schedule": "sigmoid"}),
                 "\"sigmoid\"; supported: squared",
             ),
-            (
-                json!({"_class_name": "DDIMScheduler", "thresholding": true}),
-                "`thresholding` is \"true\"",
-            ),
+            (json!({"_class_name": "DDIMScheduler", "thresholding": true}), "`thresholding` is \"true\""),
             (
                 json!({"_class_name": "DDIMScheduler", "trained_betas": [0.1]}),
                 "`trained_betas` is \"a list\"",
@@ -340,18 +302,9 @@ mod tests {
                 json!({"_class_name": "UnCLIPScheduler", "variance_type": "learned"}),
                 "`variance_type` is \"learned\"",
             ),
-            (
-                json!({"_class_name": "UnCLIPScheduler", "prediction_type": "v_prediction"}),
-                "epsilon, sample",
-            ),
-            (
-                json!({"_class_name": "UnCLIPScheduler", "num_train_timesteps": 0}),
-                "must be 1 to 10000",
-            ),
-            (
-                json!({"_class_name": "UnCLIPScheduler", "clip_sample_range": 0}),
-                "`clip_sample_range` is 0",
-            ),
+            (json!({"_class_name": "UnCLIPScheduler", "prediction_type": "v_prediction"}), "epsilon, sample"),
+            (json!({"_class_name": "UnCLIPScheduler", "num_train_timesteps": 0}), "must be 1 to 10000"),
+            (json!({"_class_name": "UnCLIPScheduler", "clip_sample_range": 0}), "`clip_sample_range` is 0"),
         ];
         for (config, text) in refusals {
             let error = parse(config).unwrap_err();

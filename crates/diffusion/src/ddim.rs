@@ -35,11 +35,7 @@ impl DdimSampler {
         config.check()?;
         check_eta(eta)?;
         let schedule = config.noise_schedule()?;
-        let final_alpha_bar = if config.set_alpha_to_one {
-            1.0
-        } else {
-            schedule.alphas_cumprod()[0]
-        };
+        let final_alpha_bar = if config.set_alpha_to_one { 1.0 } else { schedule.alphas_cumprod()[0] };
         Ok(Self {
             schedule: Arc::new(schedule),
             spacing: config.timestep_spacing,
@@ -103,20 +99,12 @@ impl DdimSampler {
         let levels = self.alpha_bars(Transition::denoise(input.timesteps, input.index, trained)?);
         let (prediction, _) = input.split_output(self.predicts_variance())?;
         let sigma = self.sigma(levels);
-        let x_0 = predict_x_0(
-            self.prediction_type,
-            prediction,
-            input.x_t,
-            levels.from,
-            self.clip,
-        );
+        let x_0 = predict_x_0(self.prediction_type, prediction, input.x_t, levels.from, self.clip);
         // Rounding can push the difference below 0 at eta 1.
         let direction = (1.0 - levels.to - sigma * sigma).max(0.0).sqrt();
         let mut prev = self.move_to(levels, direction, &x_0, prediction, input.x_t);
         if sigma > 0.0 {
-            prev.iter_mut()
-                .zip(input.required_noise()?)
-                .for_each(|(x, n)| *x += sigma * n);
+            prev.iter_mut().zip(input.required_noise()?).for_each(|(x, n)| *x += sigma * n);
         }
         Ok(StepOutput { prev, x_0 })
     }
@@ -133,19 +121,11 @@ impl DdimSampler {
     /// When the lengths disagree, `index` is past the list, or the timesteps don't increase.
     pub fn invert_step(&self, input: StepInput<'_>) -> Result<StepOutput> {
         let trained = self.schedule.num_train_timesteps();
-        let levels = self
-            .alpha_bars(Transition::invert(input.timesteps, input.index, trained)?)
-            .reversed();
+        let levels = self.alpha_bars(Transition::invert(input.timesteps, input.index, trained)?).reversed();
         let (prediction, _) = input.split_output(self.predicts_variance())?;
         let noiseless = levels.from == 1.0 && self.prediction_type == PredictionType::Sample;
         let prediction = if noiseless { input.x_t } else { prediction };
-        let x_0 = predict_x_0(
-            self.prediction_type,
-            prediction,
-            input.x_t,
-            levels.from,
-            self.clip,
-        );
+        let x_0 = predict_x_0(self.prediction_type, prediction, input.x_t, levels.from, self.clip);
         let direction = (1.0 - levels.to).sqrt();
         let prev = self.move_to(levels, direction, &x_0, prediction, input.x_t);
         Ok(StepOutput { prev, x_0 })
@@ -153,10 +133,7 @@ impl DdimSampler {
 
     fn alpha_bars(&self, Transition { t, prev }: Transition) -> AlphaBars {
         let table = self.schedule.alphas_cumprod();
-        AlphaBars {
-            from: table[t],
-            to: prev.map_or(self.final_alpha_bar, |prev| table[prev]),
-        }
+        AlphaBars { from: table[t], to: prev.map_or(self.final_alpha_bar, |prev| table[prev]) }
     }
 
     /// Equation 16. With `set_alpha_to_one` false the last step at timestep 0 goes nowhere: 0 as well.
@@ -195,10 +172,7 @@ struct AlphaBars {
 
 impl AlphaBars {
     fn reversed(self) -> Self {
-        Self {
-            from: self.to,
-            to: self.from,
-        }
+        Self { from: self.to, to: self.from }
     }
 }
 

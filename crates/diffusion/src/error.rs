@@ -73,11 +73,7 @@ impl Error {
         value: impl std::fmt::Display,
         limit: impl Into<String>,
     ) -> Self {
-        Self::OutOfRange {
-            field,
-            value: value.to_string(),
-            limit: limit.into(),
-        }
+        Self::OutOfRange { field, value: value.to_string(), limit: limit.into() }
     }
 }
 
@@ -85,9 +81,5 @@ pub(crate) fn check_len(field: &'static str, values: &[f32], expected: usize) ->
     if values.len() == expected {
         return Ok(());
     }
-    Err(Error::Length {
-        field,
-        actual: values.len(),
-        expected,
-    })
+    Err(Error::Length { field, actual: values.len(), expected })
 }

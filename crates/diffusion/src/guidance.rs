@@ -45,9 +45,6 @@ mod tests {
         assert!(combine(&[1.0, 2.0], &[1.0], 1.0, 0).is_err());
         assert!(combine(&[1.0], &[1.0], f32::NAN, 0).is_err());
         let error = combine(&[1.0], &[1.0], 1.0, 2).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "`variance_tail_len` is 2; it must be at most 1, the length of `cond`"
-        );
+        assert_eq!(error.to_string(), "`variance_tail_len` is 2; it must be at most 1, the length of `cond`");
     }
 }

@@ -43,12 +43,7 @@ impl TorchNoise {
     /// A generator at its start. Like torch, it uses the low 32 bits of `seed` alone.
     #[must_use]
     pub fn new(seed: u64) -> Self {
-        Self {
-            seed,
-            engine: Mt::new(low_bits(seed)),
-            draws: 0,
-            pending: None,
-        }
+        Self { seed, engine: Mt::new(low_bits(seed)), draws: 0, pending: None }
     }
 
     /// The generator that has come to `position`; going on from there equals never having stopped.
@@ -58,19 +53,12 @@ impl TorchNoise {
     pub fn at(position: NoisePosition) -> Result<Self> {
         let NoisePosition { seed, draws, pending } = position;
         if draws > MAX_DRAWS {
-            return Err(Error::out_of_range(
-                "noise position draws",
-                draws,
-                format!("at most {MAX_DRAWS}"),
-            ));
+            return Err(Error::out_of_range("noise position draws", draws, format!("at most {MAX_DRAWS}")));
         }
         if let Some(value) = pending.filter(|value| !value.is_finite()) {
             return Err(Error::out_of_range("noise position pending", value, "finite"));
         }
-        let mut noise = Self {
-            pending,
-            ..Self::new(seed)
-        };
+        let mut noise = Self { pending, ..Self::new(seed) };
         for _ in 0..draws {
             noise.next_u32();
         }
@@ -80,11 +68,7 @@ impl TorchNoise {
     /// Where the generator stands now.
     #[must_use]
     pub fn position(&self) -> NoisePosition {
-        NoisePosition {
-            seed: self.seed,
-            draws: self.draws,
-            pending: self.pending,
-        }
+        NoisePosition { seed: self.seed, draws: self.draws, pending: self.pending }
     }
 
     /// The next `torch.randn` of `len` values, whatever their shape.
@@ -156,10 +140,7 @@ fn low_bits(seed: u64) -> u32 {
     seed as u32
 }
 
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "torch draws scalars in f64 and stores f32"
-)]
+#[expect(clippy::cast_possible_truncation, reason = "torch draws scalars in f64 and stores f32")]
 fn narrow(value: f64) -> f32 {
     value as f32
 }
@@ -171,35 +152,15 @@ mod tests {
     #[test]
     fn refuses_positions_it_cannot_reach() {
         let start = TorchNoise::new(1).position();
-        let error = TorchNoise::at(NoisePosition {
-            draws: MAX_DRAWS + 1,
-            ..start
-        })
-        .unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "`noise position draws` is 1073741825; it must be at most 1073741824"
-        );
-        assert!(
-            TorchNoise::at(NoisePosition {
-                pending: Some(f64::NAN),
-                ..start
-            })
-            .is_err()
-        );
+        let error = TorchNoise::at(NoisePosition { draws: MAX_DRAWS + 1, ..start }).unwrap_err();
+        assert_eq!(error.to_string(), "`noise position draws` is 1073741825; it must be at most 1073741824");
+        assert!(TorchNoise::at(NoisePosition { pending: Some(f64::NAN), ..start }).is_err());
     }
 
     #[test]
     fn nothing_drawn_takes_nothing() {
         let mut noise = TorchNoise::new(7);
         assert!(noise.normal(0).is_empty());
-        assert_eq!(
-            noise.position(),
-            NoisePosition {
-                seed: 7,
-                draws: 0,
-                pending: None
-            }
-        );
+        assert_eq!(noise.position(), NoisePosition { seed: 7, draws: 0, pending: None });
     }
 }

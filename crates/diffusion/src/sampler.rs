@@ -127,46 +127,26 @@ impl Transition {
     pub(crate) fn denoise(timesteps: &[u32], index: usize, num_train_timesteps: usize) -> Result<Self> {
         let t = timestep(timesteps, index, num_train_timesteps)?;
         match timesteps.get(index + 1).copied() {
-            Some(next) if next >= t => Err(Error::TimestepOrder {
-                index,
-                t,
-                next,
-                direction: "decreasing",
-            }),
-            next => Ok(Self {
-                t: t as usize,
-                prev: next.map(|t| t as usize),
-            }),
+            Some(next) if next >= t => Err(Error::TimestepOrder { index, t, next, direction: "decreasing" }),
+            next => Ok(Self { t: t as usize, prev: next.map(|t| t as usize) }),
         }
     }
 
     /// Inversion walks the same levels the other way: from `timesteps[index - 1]` to `timesteps[index]`.
     pub(crate) fn invert(timesteps: &[u32], index: usize, num_train_timesteps: usize) -> Result<Self> {
         let t = timestep(timesteps, index, num_train_timesteps)?;
-        match index
-            .checked_sub(1)
-            .and_then(|before| timesteps.get(before).copied())
-        {
-            Some(before) if before >= t => Err(Error::TimestepOrder {
-                index,
-                t: before,
-                next: t,
-                direction: "increasing",
-            }),
-            before => Ok(Self {
-                t: t as usize,
-                prev: before.map(|t| t as usize),
-            }),
+        match index.checked_sub(1).and_then(|before| timesteps.get(before).copied()) {
+            Some(before) if before >= t => {
+                Err(Error::TimestepOrder { index, t: before, next: t, direction: "increasing" })
+            }
+            before => Ok(Self { t: t as usize, prev: before.map(|t| t as usize) }),
         }
     }
 }
 
 fn timestep(timesteps: &[u32], index: usize, num_train_timesteps: usize) -> Result<u32> {
     let len = timesteps.len();
-    let t = timesteps
-        .get(index)
-        .copied()
-        .ok_or(Error::StepIndex { index, len })?;
+    let t = timesteps.get(index).copied().ok_or(Error::StepIndex { index, len })?;
     if t as usize >= num_train_timesteps {
         return Err(timestep_error(t, num_train_timesteps));
     }
@@ -189,10 +169,7 @@ impl<'a> StepInput<'a> {
     /// The noise of a step that adds some.
     pub(crate) fn required_noise(&self) -> Result<&'a [f32]> {
         let expected = self.x_t.len();
-        let noise = self.noise.ok_or(Error::NoiseMissing {
-            index: self.index,
-            expected,
-        })?;
+        let noise = self.noise.ok_or(Error::NoiseMissing { index: self.index, expected })?;
         check_len("noise", noise, expected)?;
         Ok(noise)
     }

@@ -41,11 +41,7 @@ impl NoiseSchedule {
     /// # Errors
     /// As [`NoiseSchedule::from_betas`].
     pub fn linear(num_train_timesteps: u32, beta_start: f64, beta_end: f64) -> Result<Self> {
-        Self::from_betas(linspace(
-            to_f32(beta_start),
-            to_f32(beta_end),
-            num_train_timesteps,
-        ))
+        Self::from_betas(linspace(to_f32(beta_start), to_f32(beta_end), num_train_timesteps))
     }
 
     /// Betas whose square roots are evenly spaced (latent diffusion, arXiv 2112.10752).
@@ -53,11 +49,7 @@ impl NoiseSchedule {
     /// # Errors
     /// As [`NoiseSchedule::from_betas`].
     pub fn scaled_linear(num_train_timesteps: u32, beta_start: f64, beta_end: f64) -> Result<Self> {
-        let roots = linspace(
-            to_f32(beta_start.sqrt()),
-            to_f32(beta_end.sqrt()),
-            num_train_timesteps,
-        );
+        let roots = linspace(to_f32(beta_start.sqrt()), to_f32(beta_end.sqrt()), num_train_timesteps);
         Self::from_betas(roots.into_iter().map(|root| root * root).collect())
     }
 
@@ -82,11 +74,7 @@ impl NoiseSchedule {
                 ));
             }
         }
-        Ok(Self {
-            betas,
-            alphas,
-            alphas_cumprod,
-        })
+        Ok(Self { betas, alphas, alphas_cumprod })
     }
 
     /// The number of training timesteps, Karlo's 1000.
@@ -124,11 +112,7 @@ impl NoiseSchedule {
             return Err(timestep_error(t, self.num_train_timesteps()));
         };
         let (signal, spread) = (alpha_bar.sqrt(), (1.0 - alpha_bar).sqrt());
-        Ok(x_0
-            .iter()
-            .zip(noise)
-            .map(|(x, n)| signal * x + spread * n)
-            .collect())
+        Ok(x_0.iter().zip(noise).map(|(x, n)| signal * x + spread * n).collect())
     }
 }
 
@@ -138,9 +122,7 @@ pub(crate) fn timestep_error(t: u32, num_train_timesteps: usize) -> Error {
 
 /// Equation 17 of arXiv 2102.09672, at `t` in [0, 1]; its constant factor cancels in a beta.
 fn cosine_alpha_bar(t: f64) -> f64 {
-    ((t + COSINE_OFFSET) / (1.0 + COSINE_OFFSET) * std::f64::consts::FRAC_PI_2)
-        .cos()
-        .powi(2)
+    ((t + COSINE_OFFSET) / (1.0 + COSINE_OFFSET) * std::f64::consts::FRAC_PI_2).cos().powi(2)
 }
 
 /// `torch.cumprod` on the CPU accumulates in `f64` and rounds each output: 991 of Karlo's 1000 entries
@@ -167,10 +149,7 @@ fn linspace(start: f32, end: f32, n: u32) -> Vec<f32> {
     (0..n).map(value).collect()
 }
 
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "rounding to the table's precision is the purpose"
-)]
+#[expect(clippy::cast_possible_truncation, reason = "rounding to the table's precision is the purpose")]
 fn to_f32(value: f64) -> f32 {
     value as f32
 }
@@ -184,10 +163,7 @@ mod tests {
         assert!(NoiseSchedule::squaredcos_cap_v2(0).is_err());
         assert!(NoiseSchedule::linear(10, -0.1, 0.02).is_err());
         assert!(NoiseSchedule::linear(10, 0.1, f64::NAN).is_err());
-        assert!(
-            NoiseSchedule::linear(10, 1e-12, 0.02).is_err(),
-            "1 - beta is 1 in f32"
-        );
+        assert!(NoiseSchedule::linear(10, 1e-12, 0.02).is_err(), "1 - beta is 1 in f32");
         let vanished = NoiseSchedule::linear(1000, 0.5, 0.99).unwrap_err().to_string();
         assert!(vanished.contains("alphas_cumprod 0"), "{vanished}");
     }
@@ -197,11 +173,7 @@ mod tests {
         let schedule = NoiseSchedule::squaredcos_cap_v2(1000).unwrap();
         assert_eq!(
             schedule.q_sample(&[0.0; 3], &[0.0; 2], 0),
-            Err(Error::Length {
-                field: "noise",
-                actual: 2,
-                expected: 3
-            })
+            Err(Error::Length { field: "noise", actual: 2, expected: 3 })
         );
         let error = schedule.q_sample(&[0.0], &[0.0], 1000).unwrap_err();
         assert_eq!(error.to_string(), "`timestep` is 1000; it must be below 1000");

@@ -31,12 +31,7 @@ pub fn slerp(a: &[f32], b: &[f32], t: f32) -> Result<Vec<f32>> {
     let (u, v) = (scaled(&a, 1.0 / norm_a), scaled(&b, 1.0 / norm_b));
     let (angle, across) = plane(&u, &v);
     let length = (1.0 - t) * norm_a + t * norm_b;
-    Ok(sum(
-        &u,
-        length * (t * angle).cos(),
-        &across,
-        length * (t * angle).sin(),
-    ))
+    Ok(sum(&u, length * (t * angle).cos(), &across, length * (t * angle).sin()))
 }
 
 /// The angle between the unit vectors `u` and `v`, and the unit vector across `u` on the way to `v`.
@@ -86,13 +81,7 @@ fn scaled(values: &[f64], factor: f64) -> Vec<f64> {
     values.iter().map(|value| value * factor).collect()
 }
 
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "the result is f32 like the inputs"
-)]
+#[expect(clippy::cast_possible_truncation, reason = "the result is f32 like the inputs")]
 fn sum(a: &[f64], weight_a: f64, b: &[f64], weight_b: f64) -> Vec<f32> {
-    a.iter()
-        .zip(b)
-        .map(|(a, b)| (weight_a * a + weight_b * b) as f32)
-        .collect()
+    a.iter().zip(b).map(|(a, b)| (weight_a * a + weight_b * b) as f32).collect()
 }

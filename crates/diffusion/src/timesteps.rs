@@ -27,11 +27,7 @@ impl TimestepSpacing {
     /// beyond the last timestep.
     pub fn timesteps(self, num_steps: u32, num_train_timesteps: u32) -> Result<Vec<u32>> {
         if num_steps == 0 || num_steps > num_train_timesteps {
-            return Err(Error::out_of_range(
-                "num_steps",
-                num_steps,
-                format!("1 to {num_train_timesteps}"),
-            ));
+            return Err(Error::out_of_range("num_steps", num_steps, format!("1 to {num_train_timesteps}")));
         }
         match self {
             Self::Linspace => Ok(linspace(num_steps, num_train_timesteps)),
@@ -47,10 +43,7 @@ fn linspace(num_steps: u32, num_train_timesteps: u32) -> Vec<u32> {
         return vec![last];
     }
     let ratio = f64::from(last) / f64::from(num_steps - 1);
-    (0..num_steps)
-        .rev()
-        .map(|i| round(f64::from(i) * ratio))
-        .collect()
+    (0..num_steps).rev().map(|i| round(f64::from(i) * ratio)).collect()
 }
 
 fn leading(num_steps: u32, num_train_timesteps: u32, steps_offset: u32) -> Result<Vec<u32>> {
@@ -67,9 +60,7 @@ fn trailing(num_steps: u32, num_train_timesteps: u32) -> Vec<u32> {
     let train = f64::from(num_train_timesteps);
     // numpy.arange walks in the rounded difference of its first two values.
     let delta = (train - train / f64::from(num_steps)) - train;
-    (0..num_steps)
-        .map(|i| round(train + f64::from(i) * delta) - 1)
-        .collect()
+    (0..num_steps).map(|i| round(train + f64::from(i) * delta) - 1).collect()
 }
 
 #[expect(
@@ -101,10 +92,7 @@ mod tests {
         for (spacing, num_steps) in spacings.into_iter().flat_map(|s| (1..=1000).map(move |n| (s, n))) {
             let timesteps = spacing.timesteps(num_steps, 1000).unwrap();
             assert_eq!(timesteps.len(), num_steps as usize);
-            assert!(
-                timesteps.is_sorted_by(|a, b| a > b) && timesteps[0] < 1000,
-                "{spacing:?} {num_steps}"
-            );
+            assert!(timesteps.is_sorted_by(|a, b| a > b) && timesteps[0] < 1000, "{spacing:?} {num_steps}");
         }
     }
 
@@ -113,12 +101,7 @@ mod tests {
         let error = TimestepSpacing::Linspace.timesteps(0, 1000).unwrap_err();
         assert_eq!(error.to_string(), "`num_steps` is 0; it must be 1 to 1000");
         assert!(TimestepSpacing::Trailing.timesteps(1001, 1000).is_err());
-        let error = TimestepSpacing::Leading { steps_offset: 1 }
-            .timesteps(1000, 1000)
-            .unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "`steps_offset` is 1; it must be below 1 for 1000 steps"
-        );
+        let error = TimestepSpacing::Leading { steps_offset: 1 }.timesteps(1000, 1000).unwrap_err();
+        assert_eq!(error.to_string(), "`steps_offset` is 1; it must be below 1 for 1000 steps");
     }
 }

@@ -78,13 +78,7 @@ impl UnClipSampler {
         let transition = self.transition(input.timesteps, input.index)?;
         let (prediction, variance) = input.split_output(self.predicts_variance())?;
         let levels = Levels::new(&self.schedule, transition);
-        let x_0 = predict_x_0(
-            self.prediction_type,
-            prediction,
-            input.x_t,
-            levels.alpha_bar,
-            self.clip,
-        );
+        let x_0 = predict_x_0(self.prediction_type, prediction, input.x_t, levels.alpha_bar, self.clip);
         let mut prev = levels.posterior_mean(&x_0, input.x_t);
         if transition.prev.is_some() {
             add_noise(&mut prev, input.required_noise()?, variance, &levels);
@@ -115,12 +109,7 @@ impl Levels {
             let beta = 1.0 - alpha_bar / alpha_bar_prev;
             (1.0 - beta, beta)
         };
-        Self {
-            alpha_bar,
-            alpha_bar_prev,
-            alpha,
-            beta,
-        }
+        Self { alpha_bar, alpha_bar_prev, alpha, beta }
     }
 
     /// The mean of equation 7.
@@ -128,10 +117,7 @@ impl Levels {
         let (beta_bar, beta_bar_prev) = (1.0 - self.alpha_bar, 1.0 - self.alpha_bar_prev);
         let x_0_coefficient = (self.alpha_bar_prev.sqrt() * self.beta) / beta_bar;
         let x_t_coefficient = self.alpha.sqrt() * beta_bar_prev / beta_bar;
-        x_0.iter()
-            .zip(x_t)
-            .map(|(x_0, x_t)| x_0_coefficient * x_0 + x_t_coefficient * x_t)
-            .collect()
+        x_0.iter().zip(x_t).map(|(x_0, x_t)| x_0_coefficient * x_0 + x_t_coefficient * x_t).collect()
     }
 
     /// The variance of equation 7.

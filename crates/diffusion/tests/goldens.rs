@@ -23,10 +23,7 @@ fn read<T: DeserializeOwned>(text: &str) -> T {
 fn assert_close(what: &str, actual: &[f32], expected: &[f32], tolerance: f32) {
     assert_eq!(actual.len(), expected.len(), "{what}");
     for (i, (a, e)) in actual.iter().zip(expected).enumerate() {
-        assert!(
-            (a - e).abs() <= tolerance * e.abs().max(1.0),
-            "{what}: value {i} is {a}, expected {e}"
-        );
+        assert!((a - e).abs() <= tolerance * e.abs().max(1.0), "{what}: value {i} is {a}, expected {e}");
     }
 }
 
@@ -57,19 +54,9 @@ fn schedules_equal_torchs() {
         let schedule = table.config.noise_schedule().unwrap();
         let pick = |values: &[f32]| table.at.iter().map(|t| values[*t]).collect::<Vec<_>>();
         assert_eq!(pick(schedule.betas()), table.betas, "{:?}", table.config);
-        assert_eq!(
-            pick(schedule.alphas_cumprod()),
-            table.alphas_cumprod,
-            "{:?}",
-            table.config
-        );
+        assert_eq!(pick(schedule.alphas_cumprod()), table.alphas_cumprod, "{:?}", table.config);
         let QSample { t, x_0, noise, x_t } = table.q_sample;
-        assert_close(
-            "q_sample",
-            &schedule.q_sample(&x_0, &noise, t).unwrap(),
-            &x_t,
-            STEP_TOLERANCE,
-        );
+        assert_close("q_sample", &schedule.q_sample(&x_0, &noise, t).unwrap(), &x_t, STEP_TOLERANCE);
     }
 }
 
@@ -133,28 +120,19 @@ fn unclip_timesteps_equal_the_references() {
     let golden = unclip();
     let sampler = Sampler::from_config(&golden.configs[0].config).unwrap();
     for expected in golden.timesteps {
-        assert_eq!(
-            sampler.timesteps(u32::try_from(expected.len()).unwrap()).unwrap(),
-            expected
-        );
+        assert_eq!(sampler.timesteps(u32::try_from(expected.len()).unwrap()).unwrap(), expected);
     }
 }
 
 #[test]
 fn unclip_steps_match_for_every_karlo_stage() {
-    for UnClipConfig {
-        name, config, steps, ..
-    } in unclip().configs
-    {
+    for UnClipConfig { name, config, steps, .. } in unclip().configs {
         let sampler = Sampler::from_config(&config).unwrap();
         assert_eq!(sampler.predicts_variance(), name == "decoder");
         for step in steps {
             let num_steps = step.num_steps.unwrap();
             let timesteps = sampler.timesteps(num_steps).unwrap();
-            assert_eq!(
-                sampler.needs_noise(&timesteps, step.index),
-                Ok(step.noise.is_some())
-            );
+            assert_eq!(sampler.needs_noise(&timesteps, step.index), Ok(step.noise.is_some()));
             let output = sampler.step(step.input(&timesteps)).unwrap();
             step.check(&format!("{name}, step {} of {num_steps}", step.index), &output);
         }
@@ -164,10 +142,7 @@ fn unclip_steps_match_for_every_karlo_stage() {
 /// 25 steps with one generator: the order of draws and the steps together. Differences of the noise add up.
 #[test]
 fn unclip_runs_match_from_seed_to_sample() {
-    for UnClipConfig {
-        name, config, run, ..
-    } in unclip().configs
-    {
+    for UnClipConfig { name, config, run, .. } in unclip().configs {
         let sampler = Sampler::from_config(&config).unwrap();
         let timesteps = sampler.timesteps(run.num_steps).unwrap();
         let mut noise = TorchNoise::new(run.seed);
@@ -177,10 +152,7 @@ fn unclip_runs_match_from_seed_to_sample() {
             if sampler.predicts_variance() {
                 output.extend(x.iter().map(|x| 0.25 * x));
             }
-            let drawn = sampler
-                .needs_noise(&timesteps, index)
-                .unwrap()
-                .then(|| noise.normal(x.len()));
+            let drawn = sampler.needs_noise(&timesteps, index).unwrap().then(|| noise.normal(x.len()));
             let input = StepInput {
                 timesteps: &timesteps,
                 index,
@@ -199,19 +171,9 @@ fn unclip_runs_match_from_seed_to_sample() {
 fn unclip_last_step_is_not_quite_x_0() {
     let decoder = unclip().configs.remove(1);
     let sampler = Sampler::from_config(&decoder.config).unwrap();
-    let input = StepInput {
-        timesteps: &[0],
-        index: 0,
-        model_output: &[0.0; 2],
-        x_t: &[0.5],
-        noise: None,
-    };
+    let input = StepInput { timesteps: &[0], index: 0, model_output: &[0.0; 2], x_t: &[0.5], noise: None };
     let StepOutput { prev, x_0 } = sampler.step(input).unwrap();
-    assert!(
-        (prev[0] / x_0[0] - 0.999_472).abs() < 1e-6,
-        "{}",
-        prev[0] / x_0[0]
-    );
+    assert!((prev[0] / x_0[0] - 0.999_472).abs() < 1e-6, "{}", prev[0] / x_0[0]);
 }
 
 #[derive(Deserialize)]
@@ -243,45 +205,25 @@ fn ddim_timesteps_equal_the_references() {
     for DdimTimesteps { config, timesteps } in ddim().timesteps {
         let sampler = Sampler::from_config(&config).unwrap();
         let num_steps = u32::try_from(timesteps.len()).unwrap();
-        assert_eq!(
-            sampler.timesteps(num_steps).unwrap(),
-            timesteps,
-            "{:?}",
-            config.timestep_spacing
-        );
+        assert_eq!(sampler.timesteps(num_steps).unwrap(), timesteps, "{:?}", config.timestep_spacing);
     }
 }
 
 #[test]
 fn ddim_steps_match_for_every_eta() {
-    for DdimConfig {
-        config,
-        num_steps,
-        steps,
-        ..
-    } in ddim().configs
-    {
+    for DdimConfig { config, num_steps, steps, .. } in ddim().configs {
         for step in steps {
             let sampler = DdimSampler::new(&config, step.eta.unwrap()).unwrap();
             let timesteps = sampler.timesteps(num_steps).unwrap();
             let output = sampler.step(step.input(&timesteps)).unwrap();
-            step.check(
-                &format!("{config:?}, eta {:?}, step {}", step.eta, step.index),
-                &output,
-            );
+            step.check(&format!("{config:?}, eta {:?}, step {}", step.eta, step.index), &output);
         }
     }
 }
 
 #[test]
 fn ddim_inversion_matches() {
-    for DdimConfig {
-        config,
-        num_steps,
-        inverse,
-        ..
-    } in ddim().configs
-    {
+    for DdimConfig { config, num_steps, inverse, .. } in ddim().configs {
         let sampler = DdimSampler::new(&config, 0.0).unwrap();
         let mut timesteps = sampler.timesteps(num_steps).unwrap();
         timesteps.reverse();
@@ -319,12 +261,7 @@ fn noise() -> NoiseGolden {
 fn noise_matches_torch_randn() {
     for Draw { seed, len, values } in noise().draws {
         let drawn = TorchNoise::new(seed).normal(len);
-        assert_close(
-            &format!("seed {seed}, length {len}"),
-            &drawn,
-            &values,
-            NOISE_TOLERANCE,
-        );
+        assert_close(&format!("seed {seed}, length {len}"), &drawn, &values, NOISE_TOLERANCE);
     }
 }
 
@@ -336,12 +273,7 @@ fn noise_sequences_match_and_resume_anywhere() {
         for (i, expected) in values.iter().enumerate() {
             let mut resumed = TorchNoise::at(noise.position()).unwrap();
             let drawn = noise.normal(expected.len());
-            assert_close(
-                &format!("seed {seed}, draw {i}"),
-                &drawn,
-                expected,
-                NOISE_TOLERANCE,
-            );
+            assert_close(&format!("seed {seed}, draw {i}"), &drawn, expected, NOISE_TOLERANCE);
             assert_eq!(resumed.normal(expected.len()), drawn, "seed {seed}, draw {i}");
             assert_eq!(resumed.position(), noise.position(), "seed {seed}, draw {i}");
         }

@@ -117,10 +117,7 @@ fn ddim_with_eta_one_is_ancestral_sampling() {
             sampler.step(input).unwrap().prev
         };
         let (a, b) = (step(&ddim), step(&unclip));
-        assert!(
-            a.iter().zip(&b).all(|(a, b)| (a - b).abs() < 1e-4),
-            "{a:?} {b:?} at {index}"
-        );
+        assert!(a.iter().zip(&b).all(|(a, b)| (a - b).abs() < 1e-4), "{a:?} {b:?} at {index}");
     }
 }
 
@@ -136,23 +133,11 @@ fn inversion_undoes_ddim_for_a_constant_noise_estimate() {
     let start = vec![0.25, -0.5];
     let mut x = start.clone();
     for index in 0..ascending.len() {
-        let input = StepInput {
-            timesteps: &ascending,
-            index,
-            model_output,
-            x_t: &x,
-            noise: None,
-        };
+        let input = StepInput { timesteps: &ascending, index, model_output, x_t: &x, noise: None };
         x = sampler.invert_step(input).unwrap().prev;
     }
     for index in 0..timesteps.len() {
-        let input = StepInput {
-            timesteps: &timesteps,
-            index,
-            model_output,
-            x_t: &x,
-            noise: None,
-        };
+        let input = StepInput { timesteps: &timesteps, index, model_output, x_t: &x, noise: None };
         x = sampler.step(input).unwrap().prev;
     }
     assert!(x.iter().zip(&start).all(|(a, b)| (a - b).abs() < 1e-4), "{x:?}");

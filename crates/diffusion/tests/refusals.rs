@@ -30,20 +30,8 @@ fn assert_refused(input: StepInput<'_>, text: &str) {
 
 #[test]
 fn lengths_must_agree() {
-    assert_refused(
-        StepInput {
-            model_output: &[0.0; 3],
-            ..GOOD
-        },
-        "`model_output` has 3 values; expected 6",
-    );
-    assert_refused(
-        StepInput {
-            noise: Some(&[0.0; 6]),
-            ..GOOD
-        },
-        "`noise` has 6 values; expected 3",
-    );
+    assert_refused(StepInput { model_output: &[0.0; 3], ..GOOD }, "`model_output` has 3 values; expected 6");
+    assert_refused(StepInput { noise: Some(&[0.0; 6]), ..GOOD }, "`noise` has 6 values; expected 3");
 }
 
 #[test]
@@ -56,33 +44,15 @@ fn noise_must_be_there() {
 
 #[test]
 fn the_index_must_be_in_the_list() {
-    assert_refused(
-        StepInput { index: 3, ..GOOD },
-        "step index 3 is outside the list of 3 timesteps",
-    );
-    assert_refused(
-        StepInput {
-            timesteps: &[],
-            ..GOOD
-        },
-        "step index 0 is outside the list of 0 timesteps",
-    );
+    assert_refused(StepInput { index: 3, ..GOOD }, "step index 3 is outside the list of 3 timesteps");
+    assert_refused(StepInput { timesteps: &[], ..GOOD }, "step index 0 is outside the list of 0 timesteps");
 }
 
 #[test]
 fn timesteps_must_be_trained_and_decrease() {
+    assert_refused(StepInput { timesteps: &[1000, 0], ..GOOD }, "`timestep` is 1000; it must be below 1000");
     assert_refused(
-        StepInput {
-            timesteps: &[1000, 0],
-            ..GOOD
-        },
-        "`timestep` is 1000; it must be below 1000",
-    );
-    assert_refused(
-        StepInput {
-            timesteps: &[500, 500],
-            ..GOOD
-        },
+        StepInput { timesteps: &[500, 500], ..GOOD },
         "timesteps 500 and 500 follow each other at step 0; they must be strictly decreasing",
     );
 }
@@ -90,14 +60,8 @@ fn timesteps_must_be_trained_and_decrease() {
 #[test]
 fn inversion_must_increase() {
     let sampler = DdimSampler::new(&decoder_config(), 0.0).unwrap();
-    let error = sampler
-        .invert_step(StepInput { index: 1, ..GOOD })
-        .unwrap_err()
-        .to_string();
-    assert_eq!(
-        error,
-        "timesteps 999 and 500 follow each other at step 1; they must be strictly increasing"
-    );
+    let error = sampler.invert_step(StepInput { index: 1, ..GOOD }).unwrap_err().to_string();
+    assert_eq!(error, "timesteps 999 and 500 follow each other at step 1; they must be strictly increasing");
 }
 
 #[test]
@@ -115,12 +79,7 @@ fn eta_must_be_between_0_and_1() {
         let error = DdimSampler::new(&decoder_config(), eta).unwrap_err().to_string();
         assert_eq!(error, format!("`eta` is {eta}; it must be 0 to 1"));
     }
-    assert!(
-        DdimSampler::new(&decoder_config(), 0.0)
-            .unwrap()
-            .with_eta(2.0)
-            .is_err()
-    );
+    assert!(DdimSampler::new(&decoder_config(), 0.0).unwrap().with_eta(2.0).is_err());
 }
 
 #[test]
@@ -142,10 +101,7 @@ fn slerp_needs_one_length_and_a_share() {
 #[test]
 fn slerp_of_exact_opposites_and_zeros() {
     let half = slerp(&[2.0, 0.0, 0.0], &[-2.0, 0.0, 0.0], 0.5).unwrap();
-    assert!(
-        (half.iter().map(|x| x * x).sum::<f32>() - 4.0).abs() < 1e-5 && half[0].abs() < 1e-6,
-        "{half:?}"
-    );
+    assert!((half.iter().map(|x| x * x).sum::<f32>() - 4.0).abs() < 1e-5 && half[0].abs() < 1e-6, "{half:?}");
     assert_eq!(slerp(&[0.0, 0.0], &[0.0, 4.0], 0.25), Ok(vec![0.0, 1.0]));
     assert_eq!(slerp(&[3.0, 4.0], &[3.0, 4.0], 0.3), Ok(vec![3.0, 4.0]));
 }

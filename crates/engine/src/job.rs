@@ -106,9 +106,13 @@ impl<C> Job<C> {
     fn validate_start(&self) -> Result<(), SubmitError> {
         let (step, steps) = (self.start.step(), self.steps());
         if step >= steps {
-            return Err(out_of_range("start step", step, format!("below {steps}, the number of steps")).into());
+            return Err(
+                out_of_range("start step", step, format!("below {steps}, the number of steps")).into()
+            );
         }
-        let Some(x_t) = self.start.x_t() else { return Ok(()) };
+        let Some(x_t) = self.start.x_t() else {
+            return Ok(());
+        };
         if x_t.len() != self.sample_len {
             return Err(Error::Length { field: "x_t", actual: x_t.len(), expected: self.sample_len }.into());
         }

@@ -34,6 +34,7 @@ mod load;
 mod mailbox;
 mod meters;
 pub mod metric_names;
+mod panics;
 mod permit;
 mod planner;
 mod queue;

@@ -24,8 +24,10 @@ impl Meters {
     pub(crate) fn new(engine: &str) -> Self {
         names::describe();
         let labels = [(names::LABEL_ENGINE, engine.to_owned())];
-        let rejected = |reason: &'static str| {
-            counter!(names::REJECTED_TOTAL, names::LABEL_ENGINE => engine.to_owned(), names::LABEL_REASON => reason)
+        let rejected = |reason: &str| {
+            let reason = (names::LABEL_REASON, reason.to_owned());
+            let [engine] = labels.clone();
+            counter!(names::REJECTED_TOTAL, &[engine, reason])
         };
         Self {
             rows: gauge!(names::ROWS, &labels),

@@ -33,8 +33,16 @@ pub(crate) fn describe() {
     describe_gauge!(QUEUE_JOBS, Unit::Count, "Jobs that wait for a row");
     describe_gauge!(OUTSTANDING_STEPS, Unit::Count, "Steps still to take for all jobs, waiting or running");
     describe_histogram!(BATCH_LANES, Unit::Count, "Lanes per forward");
-    describe_histogram!(STEP_SECONDS, Unit::Seconds, "Duration of a forward, without the wait for the device");
-    describe_histogram!(QUEUE_WAIT_SECONDS, Unit::Seconds, "Time from submission to the start of preparation");
+    describe_histogram!(
+        STEP_SECONDS,
+        Unit::Seconds,
+        "Duration of a forward, without the wait for the device"
+    );
+    describe_histogram!(
+        QUEUE_WAIT_SECONDS,
+        Unit::Seconds,
+        "Time from submission to the start of preparation"
+    );
     describe_counter!(STEPS_TOTAL, Unit::Count, "Steps taken, one per row");
     describe_counter!(SAVED_STEPS_TOTAL, Unit::Count, "Steps not taken because the client left");
     describe_counter!(REJECTED_TOTAL, Unit::Count, "Jobs not taken on, by reason");

@@ -36,11 +36,7 @@ pub enum ModelError {
 impl ModelError {
     /// An input of the wrong size.
     pub(crate) fn input(field: &'static str, found: impl ToString, expected: impl ToString) -> Self {
-        Self::Input {
-            field,
-            found: found.to_string(),
-            expected: expected.to_string(),
-        }
+        Self::Input { field, found: found.to_string(), expected: expected.to_string() }
     }
 }
 

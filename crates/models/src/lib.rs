@@ -15,6 +15,7 @@ mod prior;
 pub mod rows;
 mod sources;
 mod stages;
+mod statistics;
 mod text_proj;
 mod unet;
 
@@ -22,7 +23,7 @@ mod unet;
 pub mod networks {
     pub use crate::prior::PriorTransformer;
     pub use crate::text_proj::{TextProj, TextProjection};
-    pub use crate::unet::{ContextBatch, UNet2DConditionModel, UNet2DModel};
+    pub use crate::unet::{ContextBatch, KeyValues, UNet2DConditionModel, UNet2DModel, mask_bias};
 }
 
 pub use check::check_bundle;
@@ -30,6 +31,5 @@ pub use error::ModelError;
 pub use params::{ParamSource, Params};
 pub use placement::{Placement, auto_dtype, parse_device, parse_dtype, set_threads};
 pub use sources::{Report, SafetensorsSource, ShapeCheck};
-pub use stages::{
-    DecoderContext, DecoderModel, PriorContext, PriorModel, UpsamplerContext, UpsamplerModel,
-};
+pub use stages::{DecoderContext, DecoderModel, PriorContext, PriorModel, UpsamplerContext, UpsamplerModel};
+pub use statistics::EmbeddingStatistics;

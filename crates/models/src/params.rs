@@ -29,19 +29,13 @@ pub struct Params<'a> {
 impl<'a> Params<'a> {
     /// The whole of a source.
     pub fn root(source: &'a dyn ParamSource) -> Self {
-        Self {
-            source,
-            prefix: String::new(),
-        }
+        Self { source, prefix: String::new() }
     }
 
     /// A part: `name` may be a path such as `down_blocks.0.resnets.1`.
     #[must_use]
     pub fn sub(&self, name: &str) -> Self {
-        Self {
-            source: self.source,
-            prefix: self.full(name),
-        }
+        Self { source: self.source, prefix: self.full(name) }
     }
 
     /// The parameter `name` of this part.
@@ -58,10 +52,6 @@ impl<'a> Params<'a> {
     }
 
     fn full(&self, name: &str) -> String {
-        if self.prefix.is_empty() {
-            name.to_owned()
-        } else {
-            format!("{}.{name}", self.prefix)
-        }
+        if self.prefix.is_empty() { name.to_owned() } else { format!("{}.{name}", self.prefix) }
     }
 }

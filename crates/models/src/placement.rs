@@ -15,10 +15,7 @@ pub struct Placement {
 
 impl Placement {
     /// f32 on the CPU, the placement that all others are compared with.
-    pub const REFERENCE: Self = Self {
-        device: Device::Cpu,
-        kind: Kind::Float,
-    };
+    pub const REFERENCE: Self = Self { device: Device::Cpu, kind: Kind::Float };
 
     /// Reads a device (see [`parse_device`]) and a dtype (see [`parse_dtype`]).
     ///
@@ -28,6 +25,14 @@ impl Placement {
         let device = parse_device(device)?;
         let kind = parse_dtype(dtype, device)?;
         Ok(Self { device, kind })
+    }
+
+    /// The device's name in configuration files and receipts: `cpu` or `cuda:N`.
+    pub fn device_name(self) -> String {
+        match self.device {
+            Device::Cuda(index) => format!("cuda:{index}"),
+            _ => "cpu".to_owned(),
+        }
     }
 
     /// The dtype's name in configuration files and receipts: `f32`, `bf16` or `f16`.
@@ -45,11 +50,7 @@ impl Placement {
 /// # Errors
 /// An unknown name, or a GPU that libtorch does not see.
 pub fn parse_device(text: &str) -> Result<Device, ModelError> {
-    let refuse = |reason: String| ModelError::Device {
-        field: "device",
-        found: format!("`{text}`"),
-        reason,
-    };
+    let refuse = |reason: String| ModelError::Device { field: "device", found: format!("`{text}`"), reason };
     match text {
         "auto" => return Ok(Device::cuda_if_available()),
         "cpu" => return Ok(Device::Cpu),
@@ -62,7 +63,8 @@ pub fn parse_device(text: &str) -> Result<Device, ModelError> {
     };
     let index = index.ok_or_else(|| refuse("supported are auto, cpu and cuda:N".to_owned()))?;
     if !Cuda::is_available() {
-        let reason = "libtorch sees no CUDA here: install a CUDA build of libtorch and the driver, or use cpu";
+        let reason =
+            "libtorch sees no CUDA here: install a CUDA build of libtorch and the driver, or use cpu";
         return Err(refuse(reason.to_owned()));
     }
     let index = usize::try_from(index).unwrap_or(usize::MAX);
@@ -95,23 +97,15 @@ pub fn parse_dtype(text: &str, device: Device) -> Result<Kind, ModelError> {
 
 /// The fastest dtype that keeps the range of f32: bf16 on a GPU and on a CPU with AMX or AVX512-BF16, else f32.
 pub fn auto_dtype(device: Device) -> Kind {
-    if device.is_cuda() || cpu_has_bf16() {
-        Kind::BFloat16
-    } else {
-        Kind::Float
-    }
+    if device.is_cuda() || cpu_has_bf16() { Kind::BFloat16 } else { Kind::Float }
 }
 
 /// AMX has no stable feature detection in Rust, so the kernel's list is read.
 fn cpu_has_bf16() -> bool {
     let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    info.lines()
-        .find(|line| line.starts_with("flags"))
-        .is_some_and(|flags| {
-            flags
-                .split_ascii_whitespace()
-                .any(|flag| matches!(flag, "amx_bf16" | "avx512_bf16"))
-        })
+    info.lines().find(|line| line.starts_with("flags")).is_some_and(|flags| {
+        flags.split_ascii_whitespace().any(|flag| matches!(flag, "amx_bf16" | "avx512_bf16"))
+    })
 }
 
 /// Sets the threads that one operation of libtorch uses on the CPU, in the whole process. Zero is taken as one.

@@ -38,11 +38,7 @@ impl PriorTransformer {
     pub fn new(params: &Params, config: &PriorConfig) -> Result<Self, ModelError> {
         let (dim, inner) = (to_i64(config.embedding_dim), to_i64(config.inner_dim()));
         let length = to_i64(config.sequence_length());
-        let sinusoid = Sinusoid {
-            width: inner,
-            cosines_first: true,
-            freq_shift: 0.0,
-        };
+        let sinusoid = Sinusoid { width: inner, cosines_first: true, freq_shift: 0.0 };
         let block = |index| {
             let params = params.sub(&format!("transformer_blocks.{index}"));
             Block::new(&params, inner, to_i64(config.num_attention_heads))

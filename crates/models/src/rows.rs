@@ -11,10 +11,8 @@ use crate::error::expect_len;
 /// No rows, a negative shape, or a row of another length.
 pub fn stack_rows(rows: &[&[f32]], shape: &[i64]) -> Result<Tensor, ModelError> {
     let bad_shape = || ModelError::input("shape", format!("{shape:?}"), "sizes of zero or more");
-    let sizes: Vec<usize> = shape
-        .iter()
-        .map(|size| usize::try_from(*size).map_err(|_| bad_shape()))
-        .collect::<Result<_, _>>()?;
+    let sizes: Vec<usize> =
+        shape.iter().map(|size| usize::try_from(*size).map_err(|_| bad_shape())).collect::<Result<_, _>>()?;
     let length = sizes.iter().product();
     if rows.is_empty() {
         return Err(ModelError::input("rows", "0 rows", "1 or more"));
@@ -41,9 +39,7 @@ pub fn split_rows(batch: &Tensor) -> Result<Vec<Vec<f32>>, ModelError> {
         return Ok(Vec::new());
     }
     let length = values.len() / rows;
-    Ok((0..rows)
-        .map(|row| values[row * length..(row + 1) * length].to_vec())
-        .collect())
+    Ok((0..rows).map(|row| values[row * length..(row + 1) * length].to_vec()).collect())
 }
 
 /// All values of a tensor, row-major.

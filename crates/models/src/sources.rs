@@ -73,11 +73,7 @@ pub struct ShapeCheck<'a> {
 impl<'a> ShapeCheck<'a> {
     /// A check of these weights.
     pub fn new(weights: &'a Weights) -> Self {
-        Self {
-            weights,
-            used: RefCell::default(),
-            errors: RefCell::default(),
-        }
+        Self { weights, used: RefCell::default(), errors: RefCell::default() }
     }
 
     /// What was found: the errors, and a warning for each tensor that the network has no use for.
@@ -92,10 +88,7 @@ impl<'a> ShapeCheck<'a> {
                 format!("{path}: tensor `{name}` is not part of the network and is ignored")
             })
             .collect();
-        Report {
-            errors: self.errors.into_inner(),
-            warnings,
-        }
+        Report { errors: self.errors.into_inner(), warnings }
     }
 }
 
@@ -115,10 +108,7 @@ fn is_buffer(name: &str) -> bool {
 }
 
 fn sizes(shape: &[i64]) -> Vec<usize> {
-    shape
-        .iter()
-        .map(|size| usize::try_from(*size).unwrap_or_default())
-        .collect()
+    shape.iter().map(|size| usize::try_from(*size).unwrap_or_default()).collect()
 }
 
 /// What a check of a bundle found.

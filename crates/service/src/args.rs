@@ -14,12 +14,7 @@ use crate::{Services, TelemetryArgs, shutdown_signal};
 #[command(next_help_heading = "Server")]
 pub struct ServerArgs {
     /// How long running requests may go on after Ctrl-C or SIGTERM, in seconds
-    #[arg(
-        long,
-        env = "UNCLIP_DRAIN_SECONDS",
-        default_value_t = 30,
-        value_name = "SECONDS"
-    )]
+    #[arg(long, env = "UNCLIP_DRAIN_SECONDS", default_value_t = 30, value_name = "SECONDS")]
     pub drain_seconds: u64,
     /// Logs and metrics.
     #[command(flatten)]
@@ -35,12 +30,6 @@ impl ServerArgs {
         let listener = TcpListener::bind(address).await.with_context(|| {
             format!("--listen: {address} can't be bound; is another server running there?")
         })?;
-        services
-            .serve(
-                listener,
-                shutdown_signal(),
-                Duration::from_secs(self.drain_seconds),
-            )
-            .await
+        services.serve(listener, shutdown_signal(), Duration::from_secs(self.drain_seconds)).await
     }
 }

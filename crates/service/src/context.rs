@@ -24,23 +24,16 @@ pub struct RequestContext {
 impl RequestContext {
     /// A context of its own, without a deadline.
     pub fn fresh() -> Self {
-        Self {
-            request_id: uuid::Uuid::now_v7().to_string(),
-            deadline: None,
-        }
+        Self { request_id: uuid::Uuid::now_v7().to_string(), deadline: None }
     }
 
     /// Reads the headers. An id that is no short visible ASCII text is replaced.
     pub fn from_headers(headers: &HeaderMap) -> Self {
-        let given = headers
-            .get(REQUEST_ID_HEADER)
-            .and_then(|value| value.to_str().ok());
+        let given = headers.get(REQUEST_ID_HEADER).and_then(|value| value.to_str().ok());
         let valid =
             given.filter(|id| (1..=128).contains(&id.len()) && id.chars().all(|c| c.is_ascii_graphic()));
         let request_id = valid.map_or_else(|| Self::fresh().request_id, str::to_owned);
-        let timeout = headers
-            .get(TIMEOUT_HEADER)
-            .and_then(|value| parse_timeout(value.to_str().ok()?));
+        let timeout = headers.get(TIMEOUT_HEADER).and_then(|value| parse_timeout(value.to_str().ok()?));
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         Self { request_id, deadline }
     }

@@ -114,28 +114,17 @@ pub struct Error {
 impl Error {
     /// An error whose text the client may read.
     pub fn new(code: Code, message: impl Into<String>) -> Self {
-        Self {
-            code,
-            message: message.into(),
-            detail: None,
-            retry_after: None,
-        }
+        Self { code, message: message.into(), detail: None, retry_after: None }
     }
 
     /// Our fault: the client reads `message`, the log gets `detail` too.
     pub fn internal(message: impl Into<String>, detail: impl std::fmt::Display) -> Self {
-        Self {
-            detail: Some(detail.to_string()),
-            ..Self::new(Code::Internal, message)
-        }
+        Self { detail: Some(detail.to_string()), ..Self::new(Code::Internal, message) }
     }
 
     /// The caller's time ran out in `stage`.
     pub fn deadline(stage: &str) -> Self {
-        Self::new(
-            Code::DeadlineExceeded,
-            format!("the deadline passed in the {stage}; allow more time"),
-        )
+        Self::new(Code::DeadlineExceeded, format!("the deadline passed in the {stage}; allow more time"))
     }
 
     /// An embedding of another CLIP model.
@@ -155,12 +144,7 @@ impl Error {
             _ => format!("{stage}: {}", status.message()),
         };
         let retry_after = status.get_details_retry_info().and_then(|info| info.retry_delay);
-        Self {
-            code,
-            message,
-            detail: Some(format!("{stage}: {status}")),
-            retry_after,
-        }
+        Self { code, message, detail: Some(format!("{stage}: {status}")), retry_after }
     }
 }
 

@@ -17,4 +17,4 @@ pub use observe::observe;
 pub use openmp::wait_passively;
 pub use server::{MAX_MESSAGE_BYTES, Services, shutdown_signal};
 pub use telemetry::{LogFormat, TelemetryArgs};
-pub use transport::{Transport, connect, in_process};
+pub use transport::{Transport, TransportError, connect, in_process};

@@ -25,11 +25,7 @@ async fn handle(mut request: Request, next: Next) -> Response {
     let started = Instant::now();
     let mut response = next.run(request).instrument(span.clone()).await;
     // A refusal has its status in the headers; a stream that fails later has it in the trailers and logs for itself.
-    let code = response
-        .headers()
-        .get("grpc-status")
-        .and_then(|value| value.to_str().ok())
-        .map(str::to_owned);
+    let code = response.headers().get("grpc-status").and_then(|value| value.to_str().ok()).map(str::to_owned);
     if let Some(code) = code.as_ref().filter(|code| *code != "0") {
         let labels = [method.labels(), vec![("code", code.clone())]].concat();
         metrics::counter!(metric_names::REQUEST_ERRORS, &labels).increment(1);
@@ -49,19 +45,13 @@ struct Method {
 impl Method {
     /// Splits `/package.Service/Method`. A path that no server has would make labels without bound: it is named "other".
     fn of(path: &str) -> Self {
-        let known = path
-            .strip_prefix('/')
-            .and_then(|rest| rest.split_once('/'))
-            .filter(|(service, name)| {
-                (service.starts_with("unclip.v1.") || service.starts_with("grpc."))
-                    && name.len() <= 64
-                    && name.chars().all(char::is_alphanumeric)
-            });
+        let known = path.strip_prefix('/').and_then(|rest| rest.split_once('/')).filter(|(service, name)| {
+            (service.starts_with("unclip.v1.") || service.starts_with("grpc."))
+                && name.len() <= 64
+                && name.chars().all(char::is_alphanumeric)
+        });
         let (service, name) = known.unwrap_or(("other", "other"));
-        Self {
-            service: service.to_owned(),
-            name: name.to_owned(),
-        }
+        Self { service: service.to_owned(), name: name.to_owned() }
     }
 
     fn labels(&self) -> Vec<(&'static str, String)> {

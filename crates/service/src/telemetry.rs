@@ -21,34 +21,29 @@ pub enum LogFormat {
 #[command(next_help_heading = "Logs and metrics")]
 pub struct TelemetryArgs {
     /// Which log lines to write, to standard error: a level (error, warn, info, debug, trace), or levels by module as in
-    /// `info,unclip_engine=debug`
-    #[arg(long, env = "UNCLIP_LOG", default_value = "info", global = true)]
-    pub log: String,
+    /// `info,unclip_engine=debug`. Absent: info for servers, warn for other commands
+    #[arg(long, env = "UNCLIP_LOG", value_name = "FILTER")]
+    pub log: Option<String>,
     /// How log lines look
-    #[arg(
-        long,
-        env = "UNCLIP_LOG_FORMAT",
-        value_enum,
-        default_value = "text",
-        global = true
-    )]
+    #[arg(long, env = "UNCLIP_LOG_FORMAT", value_enum, default_value = "text")]
     pub log_format: LogFormat,
     /// Address for Prometheus to scrape, as 0.0.0.0:9090. Absent: no metrics
-    #[arg(long, env = "UNCLIP_METRICS_LISTEN", value_name = "HOST:PORT", global = true)]
+    #[arg(long, env = "UNCLIP_METRICS_LISTEN", value_name = "HOST:PORT")]
     pub metrics_listen: Option<SocketAddr>,
 }
 
 impl TelemetryArgs {
-    /// Starts logging and, if asked for, the metrics endpoint. Call it once, inside a tokio runtime.
+    /// Starts logging and, if asked for, the metrics endpoint. Call it once, inside a tokio runtime. `default_log` is the
+    /// filter where none was given.
     ///
     /// # Errors
     /// A filter that does not parse, or an address that can't be bound.
-    pub fn start(&self) -> anyhow::Result<()> {
-        let filter =
-            EnvFilter::try_new(&self.log).with_context(|| format!("--log: `{}` is no filter", self.log))?;
-        let logs = tracing_subscriber::fmt()
-            .with_env_filter(filter)
-            .with_writer(std::io::stderr);
+    pub fn start(&self, default_log: &str) -> anyhow::Result<()> {
+        let given = self.log.as_deref().unwrap_or(default_log);
+        // ONNX Runtime tells about every graph optimisation at level info; a filter that names `ort` still wins.
+        let filter = EnvFilter::try_new(format!("ort=warn,{given}"))
+            .with_context(|| format!("--log: `{given}` is no filter"))?;
+        let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
         match self.log_format {
             LogFormat::Text => logs.try_init(),
             LogFormat::Json => logs.json().flatten_event(true).try_init(),

@@ -11,7 +11,12 @@ use tower::{BoxError, ServiceExt};
 use crate::{Code, Error, Services};
 
 /// A way to a stage.
-pub type Transport = BoxCloneSyncService<http::Request<Body>, http::Response<Body>, BoxError>;
+pub type Transport = BoxCloneSyncService<http::Request<Body>, http::Response<Body>, TransportError>;
+
+/// A call that did not get through. A type of its own, since a boxed error is not general enough for tonic's clients.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct TransportError(#[source] BoxError);
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -22,12 +27,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 pub fn connect(flag: &str, address: &str) -> Result<Transport, Error> {
     let endpoint = Endpoint::from_shared(address.to_owned())
         .ok()
-        .filter(|endpoint| {
-            endpoint
-                .uri()
-                .scheme_str()
-                .is_some_and(|scheme| scheme.starts_with("http"))
-        })
+        .filter(|endpoint| endpoint.uri().scheme_str().is_some_and(|scheme| scheme.starts_with("http")))
         .ok_or_else(|| {
             Error::new(
                 Code::InvalidArgument,
@@ -42,7 +42,7 @@ pub fn connect(flag: &str, address: &str) -> Result<Transport, Error> {
         .initial_stream_window_size(4 << 20)
         .initial_connection_window_size(16 << 20)
         .connect_lazy();
-    Ok(BoxCloneSyncService::new(channel.map_err(BoxError::from)))
+    Ok(BoxCloneSyncService::new(channel.map_err(|error| TransportError(error.into()))))
 }
 
 /// The way to services in this process.

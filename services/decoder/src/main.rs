@@ -1,2 +1,38 @@
-//! Placeholder until the service lands.
-fn main() {}
+//! `unclip-decoder`: the decoder as a process of its own.
+
+use std::net::SocketAddr;
+
+use clap::Parser;
+use unclip_decoder::Decoder;
+use unclip_engine::ComputePermit;
+use unclip_service::{ServerArgs, Services, wait_passively};
+use unclip_stage::{BundleArgs, DeviceArgs, EngineArgs};
+
+/// Decoder of unclip: CLIP image embeddings to small pictures.
+#[derive(Debug, Parser)]
+#[command(name = "unclip-decoder", version)]
+struct Args {
+    /// Address to serve gRPC at
+    #[arg(long, env = "UNCLIP_LISTEN", default_value = "127.0.0.1:50055", value_name = "HOST:PORT")]
+    listen: SocketAddr,
+    #[command(flatten)]
+    bundle: BundleArgs,
+    #[command(flatten)]
+    device: DeviceArgs,
+    #[command(flatten)]
+    engine: EngineArgs,
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
+fn main() -> anyhow::Result<()> {
+    wait_passively();
+    run(Args::parse())
+}
+
+#[tokio::main]
+async fn run(args: Args) -> anyhow::Result<()> {
+    args.server.telemetry.start("info")?;
+    let decoder = Decoder::start(&args.bundle, &args.device, &args.engine, ComputePermit::new()).await?;
+    args.server.serve(args.listen, Services::new().with(decoder.into_service())).await
+}

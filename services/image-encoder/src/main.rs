@@ -1,2 +1,32 @@
-//! Placeholder until the service lands.
-fn main() {}
+//! `unclip-image-encoder`: the image encoder as a process of its own.
+
+use std::net::SocketAddr;
+
+use clap::Parser;
+use unclip_engine::ComputePermit;
+use unclip_image_encoder::ImageEncoder;
+use unclip_service::{ServerArgs, Services};
+use unclip_stage::{BundleArgs, OnnxRuntimeArgs};
+
+/// Image encoder of unclip: pictures to CLIP image embeddings. It runs on the CPU.
+#[derive(Debug, Parser)]
+#[command(name = "unclip-image-encoder", version)]
+struct Args {
+    /// Address to serve gRPC at
+    #[arg(long, env = "UNCLIP_LISTEN", default_value = "127.0.0.1:50053", value_name = "HOST:PORT")]
+    listen: SocketAddr,
+    #[command(flatten)]
+    bundle: BundleArgs,
+    #[command(flatten)]
+    onnxruntime: OnnxRuntimeArgs,
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let args = Args::parse();
+    args.server.telemetry.start("info")?;
+    let encoder = ImageEncoder::start(&args.bundle, args.onnxruntime.path(), ComputePermit::new()).await?;
+    args.server.serve(args.listen, Services::new().with(encoder.into_service())).await
+}

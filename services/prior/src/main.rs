@@ -1,2 +1,43 @@
-//! Placeholder until the service lands.
-fn main() {}
+//! `unclip-prior`: the prior as a process of its own.
+
+use std::net::SocketAddr;
+
+use clap::Parser;
+use unclip_engine::ComputePermit;
+use unclip_prior::Prior;
+use unclip_service::{ServerArgs, Services, connect, wait_passively};
+use unclip_stage::{BundleArgs, DeviceArgs, EngineArgs};
+
+/// Prior of unclip: CLIP text embeddings to CLIP image embeddings.
+#[derive(Debug, Parser)]
+#[command(name = "unclip-prior", version)]
+struct Args {
+    /// Address to serve gRPC at
+    #[arg(long, env = "UNCLIP_LISTEN", default_value = "127.0.0.1:50054", value_name = "HOST:PORT")]
+    listen: SocketAddr,
+    /// Address of a text encoder, as http://HOST:PORT. With it requests may bring captions instead of encodings
+    #[arg(long, env = "UNCLIP_TEXT_ENCODER", value_name = "URL")]
+    text_encoder: Option<String>,
+    #[command(flatten)]
+    bundle: BundleArgs,
+    #[command(flatten)]
+    device: DeviceArgs,
+    #[command(flatten)]
+    engine: EngineArgs,
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
+fn main() -> anyhow::Result<()> {
+    wait_passively();
+    run(Args::parse())
+}
+
+#[tokio::main]
+async fn run(args: Args) -> anyhow::Result<()> {
+    args.server.telemetry.start("info")?;
+    let text_encoder = args.text_encoder.as_deref().map(|url| connect("--text-encoder", url)).transpose()?;
+    let prior =
+        Prior::start(&args.bundle, &args.device, &args.engine, ComputePermit::new(), text_encoder).await?;
+    args.server.serve(args.listen, Services::new().with(prior.into_service())).await
+}

@@ -1,1 +1,6 @@
 //! Text encoder service: captions to CLIP text embeddings.
+
+mod rpc;
+mod start;
+
+pub use rpc::TextEncoder;

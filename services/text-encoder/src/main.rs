@@ -1,2 +1,32 @@
-//! Placeholder until the service lands.
-fn main() {}
+//! `unclip-text-encoder`: the text encoder as a process of its own.
+
+use std::net::SocketAddr;
+
+use clap::Parser;
+use unclip_engine::ComputePermit;
+use unclip_service::{ServerArgs, Services};
+use unclip_stage::{BundleArgs, OnnxRuntimeArgs};
+use unclip_text_encoder::TextEncoder;
+
+/// Text encoder of unclip: captions to CLIP text embeddings. It runs on the CPU.
+#[derive(Debug, Parser)]
+#[command(name = "unclip-text-encoder", version)]
+struct Args {
+    /// Address to serve gRPC at
+    #[arg(long, env = "UNCLIP_LISTEN", default_value = "127.0.0.1:50052", value_name = "HOST:PORT")]
+    listen: SocketAddr,
+    #[command(flatten)]
+    bundle: BundleArgs,
+    #[command(flatten)]
+    onnxruntime: OnnxRuntimeArgs,
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let args = Args::parse();
+    args.server.telemetry.start("info")?;
+    let encoder = TextEncoder::start(&args.bundle, args.onnxruntime.path(), ComputePermit::new()).await?;
+    args.server.serve(args.listen, Services::new().with(encoder.into_service())).await
+}

@@ -1,1 +1,7 @@
-//! Upsampler service: small images to larger ones.
+//! Upsampler service: small pictures to larger ones (paper, section 2.1).
+
+mod denoiser;
+mod rpc;
+mod start;
+
+pub use rpc::Upsampler;

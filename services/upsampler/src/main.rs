@@ -1,2 +1,38 @@
-//! Placeholder until the service lands.
-fn main() {}
+//! `unclip-upsampler`: the upsampler as a process of its own.
+
+use std::net::SocketAddr;
+
+use clap::Parser;
+use unclip_engine::ComputePermit;
+use unclip_service::{ServerArgs, Services, wait_passively};
+use unclip_stage::{BundleArgs, DeviceArgs, EngineArgs};
+use unclip_upsampler::Upsampler;
+
+/// Upsampler of unclip: small pictures to larger ones.
+#[derive(Debug, Parser)]
+#[command(name = "unclip-upsampler", version)]
+struct Args {
+    /// Address to serve gRPC at
+    #[arg(long, env = "UNCLIP_LISTEN", default_value = "127.0.0.1:50056", value_name = "HOST:PORT")]
+    listen: SocketAddr,
+    #[command(flatten)]
+    bundle: BundleArgs,
+    #[command(flatten)]
+    device: DeviceArgs,
+    #[command(flatten)]
+    engine: EngineArgs,
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
+fn main() -> anyhow::Result<()> {
+    wait_passively();
+    run(Args::parse())
+}
+
+#[tokio::main]
+async fn run(args: Args) -> anyhow::Result<()> {
+    args.server.telemetry.start("info")?;
+    let upsampler = Upsampler::start(&args.bundle, &args.device, &args.engine, ComputePermit::new()).await?;
+    args.server.serve(args.listen, Services::new().with(upsampler.into_service())).await
+}

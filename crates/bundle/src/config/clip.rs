@@ -153,7 +153,7 @@ pub struct PreprocessorConfig {
 
 /// A size in a preprocessor's config: a number, `{"shortest_edge": n}` or `{"height": h, "width": w}`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, deny_unknown_fields)]
 pub enum Size {
     /// One number.
     Side(usize),
@@ -171,14 +171,22 @@ pub enum Size {
     },
 }
 
+impl Size {
+    fn check(self, raw: &RawConfig, key: &str) -> Result<(), BundleError> {
+        let (height, width) = match self {
+            Self::Side(side) | Self::ShortestEdge { shortest_edge: side } => (side, side),
+            Self::Exact { height, width } => (height, width),
+        };
+        raw.within(key, height, 1..=4096)?;
+        raw.within(key, width, 1..=4096)
+    }
+}
+
 impl Default for PreprocessorConfig {
     fn default() -> Self {
         Self {
             size: Size::ShortestEdge { shortest_edge: 224 },
-            crop_size: Size::Exact {
-                height: 224,
-                width: 224,
-            },
+            crop_size: Size::Exact { height: 224, width: 224 },
             // OpenAI's CLIP, clip/clip.py.
             image_mean: [0.481_454_66, 0.457_827_5, 0.408_210_73],
             image_std: [0.268_629_54, 0.261_302_58, 0.275_777_11],
@@ -191,17 +199,14 @@ impl Config for PreprocessorConfig {
     const FILE: &'static str = "preprocessor_config.json";
 
     fn check(&self, raw: &RawConfig) -> Result<(), BundleError> {
-        for step in [
-            "do_resize",
-            "do_center_crop",
-            "do_rescale",
-            "do_normalize",
-            "do_convert_rgb",
-        ] {
+        for step in ["do_resize", "do_center_crop", "do_rescale", "do_normalize", "do_convert_rgb"] {
             raw.only(step, &[json!(true)])?;
         }
+        raw.only("use_square_size", &[json!(false)])?;
         // PIL's number for bicubic.
         raw.only("resample", &[json!(3)])?;
+        self.size.check(raw, "size")?;
+        self.crop_size.check(raw, "crop_size")?;
         if self.image_std.iter().any(|std| std.is_nan() || *std <= 0.0) {
             return Err(raw.unsupported("image_std", format!("{:?}", self.image_std), "positive numbers"));
         }

@@ -16,10 +16,10 @@ use serde_json::{Map, Value};
 
 use crate::BundleError;
 
-pub use clip::{Activation, ClipTextConfig, ClipVisionConfig, PreprocessorConfig};
+pub use clip::{Activation, ClipTextConfig, ClipVisionConfig, PreprocessorConfig, Size};
 pub use prior::PriorConfig;
 pub use text_proj::TextProjConfig;
-pub use tokenizer::TokenizerConfig;
+pub use tokenizer::{AddedToken, SpecialToken, TokenizerConfig};
 pub use unet::{
     BlockType, PerLevel, SampleSize, TimeScaleShift, UNet2DConditionConfig, UNet2DConfig, UNetTrunk,
 };
@@ -42,11 +42,8 @@ pub trait Config: DeserializeOwned {
 /// A missing or unreadable file, and whatever [`Config::check`] refuses.
 pub fn read<C: Config>(folder: &Path) -> Result<C, BundleError> {
     let raw = RawConfig::read(&folder.join(C::FILE))?;
-    let config: C =
-        serde_json::from_value(Value::Object(raw.map.clone())).map_err(|error| BundleError::Config {
-            path: raw.path.clone(),
-            reason: error.to_string(),
-        })?;
+    let config: C = serde_json::from_value(Value::Object(raw.map.clone()))
+        .map_err(|error| BundleError::Config { path: raw.path.clone(), reason: error.to_string() })?;
     config.check(&raw)?;
     Ok(config)
 }
@@ -61,15 +58,10 @@ pub fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, BundleError> {
             path: path.to_path_buf(),
             hint: "a bundle is a directory in diffusers' layout; complete the download".to_owned(),
         },
-        _ => BundleError::Io {
-            path: path.to_path_buf(),
-            source,
-        },
+        _ => BundleError::Io { path: path.to_path_buf(), source },
     })?;
-    serde_json::from_str(&text).map_err(|error| BundleError::Config {
-        path: path.to_path_buf(),
-        reason: error.to_string(),
-    })
+    serde_json::from_str(&text)
+        .map_err(|error| BundleError::Config { path: path.to_path_buf(), reason: error.to_string() })
 }
 
 /// A config file as it stands, for checks on keys that only one value is supported of.
@@ -81,10 +73,7 @@ pub struct RawConfig {
 
 impl RawConfig {
     fn read(path: &Path) -> Result<Self, BundleError> {
-        Ok(Self {
-            path: path.to_path_buf(),
-            map: read_json(path)?,
-        })
+        Ok(Self { path: path.to_path_buf(), map: read_json(path)? })
     }
 
     /// Refuses the file when `key` is there with a value outside `supported`. An absent key has its default, which must
@@ -110,10 +99,7 @@ impl RawConfig {
         if self.map.contains_key(key) {
             return Ok(());
         }
-        Err(BundleError::Config {
-            path: self.path.clone(),
-            reason: format!("the key {key} is missing"),
-        })
+        Err(BundleError::Config { path: self.path.clone(), reason: format!("the key {key} is missing") })
     }
 
     /// Refuses the file when a number is not in `range`, as a zero width would be.

@@ -34,11 +34,7 @@ impl Default for TextProjConfig {
 impl Config for TextProjConfig {
     fn check(&self, raw: &RawConfig) -> Result<(), BundleError> {
         raw.only("_class_name", &[json!("UnCLIPTextProjModel")])?;
-        raw.within(
-            "clip_extra_context_tokens",
-            self.clip_extra_context_tokens,
-            1..=1024,
-        )?;
+        raw.within("clip_extra_context_tokens", self.clip_extra_context_tokens, 1..=1024)?;
         raw.within("clip_embeddings_dim", self.clip_embeddings_dim, 1..=65536)?;
         raw.within("time_embed_dim", self.time_embed_dim, 1..=65536)?;
         raw.within("cross_attention_dim", self.cross_attention_dim, 1..=65536)

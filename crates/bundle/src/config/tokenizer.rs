@@ -22,8 +22,8 @@ pub struct TokenizerConfig {
     pub pad_token: SpecialToken,
     /// Stands for what the vocabulary lacks.
     pub unk_token: SpecialToken,
-    /// Added tokens by id, in newer files.
-    pub added_tokens_decoder: BTreeMap<String, serde_json::Value>,
+    /// Added tokens by id, in newer files. Where the key is there, `special_tokens_map.json` does not count.
+    pub added_tokens_decoder: Option<BTreeMap<u32, AddedToken>>,
 }
 
 /// A special token: a string, or an object with the string as `content`.
@@ -32,19 +32,44 @@ pub struct TokenizerConfig {
 pub enum SpecialToken {
     /// The string itself.
     Text(String),
-    /// transformers' `AddedToken`.
-    Added {
-        /// The string.
-        content: String,
-    },
+    /// The string and how it is found in a text.
+    Added(AddedToken),
+}
+
+/// transformers' `AddedToken`: a text that is one token wherever it occurs.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct AddedToken {
+    /// The text.
+    pub content: String,
+    /// Whether it counts between word boundaries only.
+    pub single_word: bool,
+    /// Whether it swallows white space before it.
+    pub lstrip: bool,
+    /// Whether it swallows white space after it.
+    pub rstrip: bool,
+    /// Whether it is looked for in the normalised (lower-case) text; by default unless it is special.
+    pub normalized: Option<bool>,
+    /// Whether it carries no text of its own.
+    pub special: bool,
 }
 
 impl SpecialToken {
     /// The token's text.
     pub fn as_str(&self) -> &str {
         match self {
-            Self::Text(content) | Self::Added { content } => content,
+            Self::Text(content) => content,
+            Self::Added(token) => &token.content,
         }
+    }
+
+    /// The token as it is added to the vocabulary.
+    pub fn to_added(&self) -> AddedToken {
+        let token = match self {
+            Self::Text(content) => AddedToken { content: content.clone(), ..AddedToken::default() },
+            Self::Added(token) => token.clone(),
+        };
+        AddedToken { special: true, ..token }
     }
 }
 
@@ -57,7 +82,7 @@ impl Default for TokenizerConfig {
             eos_token: token("<|endoftext|>"),
             pad_token: token("<|endoftext|>"),
             unk_token: token("<|endoftext|>"),
-            added_tokens_decoder: BTreeMap::new(),
+            added_tokens_decoder: None,
         }
     }
 }
@@ -66,10 +91,9 @@ impl Config for TokenizerConfig {
     const FILE: &'static str = "tokenizer_config.json";
 
     fn check(&self, raw: &RawConfig) -> Result<(), BundleError> {
-        raw.only(
-            "tokenizer_class",
-            &[json!("CLIPTokenizer"), json!("CLIPTokenizerFast")],
-        )?;
+        raw.only("tokenizer_class", &[json!("CLIPTokenizer"), json!("CLIPTokenizerFast")])?;
+        raw.only("padding_side", &[json!("right")])?;
+        raw.only("truncation_side", &[json!("right")])?;
         raw.within("model_max_length", self.model_max_length, 2..=4096)
     }
 }

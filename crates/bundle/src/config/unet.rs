@@ -22,17 +22,11 @@ pub enum BlockType {
 impl BlockType {
     /// Whether the block attends to the context.
     pub fn has_cross_attention(self) -> bool {
-        matches!(
-            self,
-            Self::SimpleCrossAttnDownBlock2D | Self::SimpleCrossAttnUpBlock2D
-        )
+        matches!(self, Self::SimpleCrossAttnDownBlock2D | Self::SimpleCrossAttnUpBlock2D)
     }
 
     fn is_down(self) -> bool {
-        matches!(
-            self,
-            Self::ResnetDownsampleBlock2D | Self::SimpleCrossAttnDownBlock2D
-        )
+        matches!(self, Self::ResnetDownsampleBlock2D | Self::SimpleCrossAttnDownBlock2D)
     }
 }
 
@@ -78,9 +72,7 @@ impl PerLevel {
                 ));
             }
         };
-        values
-            .iter()
-            .try_for_each(|value| raw.within(key, *value, 1..=limit))
+        values.iter().try_for_each(|value| raw.within(key, *value, 1..=limit))
     }
 }
 
@@ -181,11 +173,26 @@ impl UNetTrunk {
         }
         self.check_blocks(raw, "down_block_types", &self.down_block_types, true)?;
         self.check_blocks(raw, "up_block_types", &self.up_block_types, false)?;
-        self.layers_per_block
-            .check(raw, "layers_per_block", self.levels(), 64)?;
+        self.layers_per_block.check(raw, "layers_per_block", self.levels(), 64)?;
         raw.within("in_channels", self.in_channels, 1..=4096)?;
         raw.within("out_channels", self.out_channels, 1..=4096)?;
+        self.check_numbers(raw)?;
         self.check_sides(raw)
+    }
+
+    /// The sinusoid divides by its number of frequencies less the shift, the norms by a root of variance plus epsilon.
+    fn check_numbers(&self, raw: &RawConfig) -> Result<(), BundleError> {
+        if self.norm_eps < 0.0 {
+            return Err(raw.unsupported("norm_eps", self.norm_eps, "zero or more"));
+        }
+        let frequencies = self.block_out_channels.first().copied().unwrap_or_default() / 2;
+        #[expect(clippy::cast_precision_loss, reason = "a width is far below 2^52")]
+        let divisor = frequencies as f64 - self.freq_shift;
+        if frequencies > 0 && divisor == 0.0 {
+            let supported = "anything but half of block_out_channels[0]";
+            return Err(raw.unsupported("freq_shift", self.freq_shift, supported));
+        }
+        Ok(())
     }
 
     fn check_blocks(
@@ -197,11 +204,7 @@ impl UNetTrunk {
     ) -> Result<(), BundleError> {
         let supported = format!("{} {} blocks", self.levels(), if down { "down" } else { "up" });
         let fits = blocks.len() == self.levels() && blocks.iter().all(|block| block.is_down() == down);
-        if fits {
-            Ok(())
-        } else {
-            Err(raw.unsupported(key, format!("{blocks:?}"), supported))
-        }
+        if fits { Ok(()) } else { Err(raw.unsupported(key, format!("{blocks:?}"), supported)) }
     }
 
     fn check_sides(&self, raw: &RawConfig) -> Result<(), BundleError> {
@@ -238,8 +241,9 @@ impl Config for UNet2DConditionConfig {
         raw.only("_class_name", &[json!("UNet2DConditionModel")])?;
         self.trunk.check(raw)?;
         raw.within("cross_attention_dim", self.cross_attention_dim, 1..=65536)?;
-        self.attention_head_dim
-            .check(raw, "attention_head_dim", self.trunk.levels(), 65536)?;
+        self.attention_head_dim.check(raw, "attention_head_dim", self.trunk.levels(), 65536)?;
+        self.check_heads(raw)?;
+        raw.only("attention_type", &[json!("default")])?;
         raw.only("mid_block_type", &[json!("UNetMidBlock2DSimpleCrossAttn")])?;
         raw.required("mid_block_type")?;
         raw.only("class_embed_type", &[json!("identity")])?;
@@ -256,8 +260,7 @@ impl Config for UNet2DConditionConfig {
             "class_embeddings_concat",
             "upcast_attention",
         ];
-        off.iter()
-            .try_for_each(|key| raw.only(key, &[json!(false), json!(null)]))?;
+        off.iter().try_for_each(|key| raw.only(key, &[json!(false), json!(null)]))?;
         let absent = [
             "encoder_hid_dim",
             "encoder_hid_dim_type",
@@ -271,6 +274,28 @@ impl Config for UNet2DConditionConfig {
             "cross_attention_norm",
         ];
         absent.iter().try_for_each(|key| raw.only(key, &[Value::Null]))
+    }
+}
+
+impl UNet2DConditionConfig {
+    /// Every attention layer's channels must be whole heads. On the way up diffusers takes `attention_head_dim` in the
+    /// order of the way down.
+    fn check_heads(&self, raw: &RawConfig) -> Result<(), BundleError> {
+        let trunk = &self.trunk;
+        let last = trunk.levels() - 1;
+        let down = trunk.down_block_types.iter().enumerate();
+        let down = down.map(|(level, block)| (block.has_cross_attention(), level, level));
+        let up = trunk.up_block_types.iter().enumerate();
+        let up = up.map(|(index, block)| (block.has_cross_attention(), index, last - index));
+        let attentions = down.chain(up).chain([(true, last, last)]).filter(|(has, ..)| *has);
+        for (_, heads_of, level) in attentions {
+            let (width, channels) = (self.attention_head_dim.at(heads_of), trunk.block_out_channels[level]);
+            if !channels.is_multiple_of(width) {
+                let supported = format!("divisors of the channels of its blocks, here {channels}");
+                return Err(raw.unsupported("attention_head_dim", width, supported));
+            }
+        }
+        Ok(())
     }
 }
 
@@ -317,8 +342,28 @@ impl Config for UNet2DConfig {
             let found = format!("{:?}", self.trunk.down_block_types);
             return Err(raw.unsupported("down_block_types", found, "blocks without cross-attention"));
         }
+        if let PerLevel::Each(layers) = &self.trunk.layers_per_block {
+            return Err(raw.unsupported("layers_per_block", format!("{layers:?}"), "a number"));
+        }
+        self.check_attention(raw)
+    }
+}
+
+impl UNet2DConfig {
+    fn check_attention(&self, raw: &RawConfig) -> Result<(), BundleError> {
+        let channels = self.trunk.block_out_channels.last().copied().unwrap_or_default();
+        if !self.add_attention {
+            return Ok(());
+        }
         if let Some(width) = self.attention_head_dim {
-            raw.within("attention_head_dim", width, 1..=65536)?;
+            raw.within("attention_head_dim", width, 1..=channels)?;
+        }
+        if let Some(groups) = self.attn_norm_num_groups {
+            raw.within("attn_norm_num_groups", groups, 1..=channels)?;
+            if !channels.is_multiple_of(groups) {
+                let supported = format!("divisors of block_out_channels[-1], here {channels}");
+                return Err(raw.unsupported("attn_norm_num_groups", groups, supported));
+            }
         }
         Ok(())
     }

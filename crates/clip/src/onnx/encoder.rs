@@ -38,7 +38,13 @@ impl Encoder {
         graph.op("LayerNormalization", &[input, &weight, &bias], &attributes)
     }
 
-    fn block(&self, graph: &mut GraphBuilder<'_>, input: &Value, mask: Option<&Value>, layer: usize) -> Value {
+    fn block(
+        &self,
+        graph: &mut GraphBuilder<'_>,
+        input: &Value,
+        mask: Option<&Value>,
+        layer: usize,
+    ) -> Value {
         let name = |part: &str| format!("encoder.layers.{layer}.{part}");
         let normed = self.norm(graph, input, &name("layer_norm1"));
         let attended = self.attention(graph, &normed, mask, &name("self_attn"));
@@ -50,7 +56,13 @@ impl Encoder {
         graph.op("Add", &[&x, &hidden], &[])
     }
 
-    fn attention(&self, graph: &mut GraphBuilder<'_>, input: &Value, mask: Option<&Value>, name: &str) -> Value {
+    fn attention(
+        &self,
+        graph: &mut GraphBuilder<'_>,
+        input: &Value,
+        mask: Option<&Value>,
+        name: &str,
+    ) -> Value {
         let q = self.heads(graph, input, &format!("{name}.q_proj"), &[0, 2, 1, 3]);
         let k = self.heads(graph, input, &format!("{name}.k_proj"), &[0, 2, 3, 1]);
         let v = self.heads(graph, input, &format!("{name}.v_proj"), &[0, 2, 1, 3]);
@@ -77,7 +89,14 @@ impl Encoder {
         graph.op("Transpose", &[&split], &[Attribute::Ints("perm", perm)])
     }
 
-    fn linear(&self, graph: &mut GraphBuilder<'_>, input: &Value, name: &str, out: usize, inner: usize) -> Value {
+    fn linear(
+        &self,
+        graph: &mut GraphBuilder<'_>,
+        input: &Value,
+        name: &str,
+        out: usize,
+        inner: usize,
+    ) -> Value {
         let product = project(graph, input, &format!("{}.{name}.weight", self.prefix), out, inner);
         let bias = graph.weight(&format!("{}.{name}.bias", self.prefix), &[out]);
         graph.op("Add", &[&product, &bias], &[])

@@ -1,6 +1,6 @@
 //! Builds an ONNX graph node by node. Weights stay where they are: a constant names file, offset and length.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use prost::Message;
 use unclip_bundle::{BundleError, Dtype, TensorView, Weights};
@@ -10,8 +10,8 @@ use super::proto::attribute_proto::AttributeType;
 use super::proto::tensor_proto::{DataLocation, DataType};
 use super::proto::tensor_shape_proto::{Dimension, dimension};
 use super::proto::{
-    AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, StringStringEntryProto, TensorProto,
-    TensorShapeProto, TypeProto, ValueInfoProto, type_proto,
+    AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, StringStringEntryProto,
+    TensorProto, TensorShapeProto, TypeProto, ValueInfoProto, type_proto,
 };
 
 /// Opset 20 is the first with `Gelu`; version 9 of the format is the one that came with it.
@@ -66,16 +66,8 @@ pub(crate) struct GraphBuilder<'w> {
 
 impl<'w> GraphBuilder<'w> {
     pub(crate) fn new(name: &str, weights: &'w Weights) -> Self {
-        let graph = GraphProto {
-            name: name.to_owned(),
-            ..GraphProto::default()
-        };
-        Self {
-            weights,
-            graph,
-            errors: Vec::new(),
-            values: 0,
-        }
+        let graph = GraphProto { name: name.to_owned(), ..GraphProto::default() };
+        Self { weights, graph, errors: Vec::new(), values: 0 }
     }
 
     pub(crate) fn input(&mut self, name: &str, element: Element, shape: &[Axis]) -> Value {
@@ -95,11 +87,7 @@ impl<'w> GraphBuilder<'w> {
         match self.weights.tensor(name, shape) {
             Ok(view) => {
                 self.graph.initializer.push(external(name, &view));
-                if view.dtype == Dtype::F32 {
-                    value
-                } else {
-                    self.cast(&value, Element::F32)
-                }
+                if view.dtype == Dtype::F32 { value } else { self.cast(&value, Element::F32) }
             }
             Err(error) => {
                 self.errors.push(error);
@@ -137,18 +125,17 @@ impl<'w> GraphBuilder<'w> {
     }
 
     pub(crate) fn finish(self) -> Graph {
-        let opset = OperatorSetIdProto {
-            domain: String::new(),
-            version: OPSET,
-        };
+        let opset = OperatorSetIdProto { domain: String::new(), version: OPSET };
         let model = ModelProto {
             ir_version: IR_VERSION,
             producer_name: "unclip".to_owned(),
             graph: Some(self.graph),
             opset_import: vec![opset],
         };
+        let first = self.weights.files().next().map(real);
         Graph {
             bytes: model.encode_to_vec(),
+            weights: first.and_then(|file| file.parent().map(Path::to_path_buf)).unwrap_or_default(),
             errors: self.errors,
         }
     }
@@ -188,10 +175,7 @@ fn external(name: &str, view: &TensorView<'_>) -> TensorProto {
         Dtype::F16 => DataType::Float16,
         Dtype::Bf16 => DataType::Bfloat16,
     };
-    let entry = |key: &str, value: String| StringStringEntryProto {
-        key: key.to_owned(),
-        value,
-    };
+    let entry = |key: &str, value: String| StringStringEntryProto { key: key.to_owned(), value };
     TensorProto {
         dims: view.shape.iter().map(|&length| size(length)).collect(),
         data_type: data_type.into(),
@@ -206,9 +190,16 @@ fn external(name: &str, view: &TensorView<'_>) -> TensorProto {
     }
 }
 
-/// Weights and graph lie in one folder, so the file's name is its relative path.
+/// Weights and graph lie in one folder, so the file's name is its relative path. ONNX Runtime refuses to leave the folder,
+/// also through a symbolic link (huggingface_hub's cache has those), so links are followed here.
 fn location(file: &Path) -> String {
+    let file = real(file);
     file.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// The file that a path leads to. It exists: it is mapped.
+fn real(file: &Path) -> PathBuf {
+    file.canonicalize().unwrap_or_else(|_| file.to_path_buf())
 }
 
 fn value_info(name: &str, element: Element, shape: &[Axis]) -> ValueInfoProto {
@@ -218,19 +209,9 @@ fn value_info(name: &str, element: Element, shape: &[Axis]) -> ValueInfoProto {
             Axis::Size(length) => dimension::Value::DimValue(size(*length)),
         }),
     };
-    let shape = TensorShapeProto {
-        dim: shape.iter().map(dimension).collect(),
-    };
-    let tensor = type_proto::Tensor {
-        elem_type: DataType::from(element).into(),
-        shape: Some(shape),
-    };
-    ValueInfoProto {
-        name: name.to_owned(),
-        r#type: Some(TypeProto {
-            tensor_type: Some(tensor),
-        }),
-    }
+    let shape = TensorShapeProto { dim: shape.iter().map(dimension).collect() };
+    let tensor = type_proto::Tensor { elem_type: DataType::from(element).into(), shape: Some(shape) };
+    ValueInfoProto { name: name.to_owned(), r#type: Some(TypeProto { tensor_type: Some(tensor) }) }
 }
 
 fn attribute(attribute: &Attribute<'_>) -> AttributeProto {
@@ -239,11 +220,8 @@ fn attribute(attribute: &Attribute<'_>) -> AttributeProto {
         Attribute::Int(name, _) => (name, AttributeType::Int),
         Attribute::Ints(name, _) => (name, AttributeType::Ints),
     };
-    let mut proto = AttributeProto {
-        name: (*name).to_owned(),
-        r#type: r#type.into(),
-        ..AttributeProto::default()
-    };
+    let mut proto =
+        AttributeProto { name: (*name).to_owned(), r#type: r#type.into(), ..AttributeProto::default() };
     match attribute {
         Attribute::Float(_, value) => proto.f = *value,
         Attribute::Int(_, value) => proto.i = *value,

@@ -65,10 +65,7 @@ fn patch_tokens(graph: &mut GraphBuilder<'_>, pixels: &Value, config: &ClipVisio
     let name = format!("{PREFIX}.embeddings.patch_embedding.weight");
     let kernel = graph.weight(&name, &[width, config.num_channels, patch, patch]);
     let square = [size(patch), size(patch)];
-    let attributes = [
-        Attribute::Ints("kernel_shape", &square),
-        Attribute::Ints("strides", &square),
-    ];
+    let attributes = [Attribute::Ints("kernel_shape", &square), Attribute::Ints("strides", &square)];
     let grid = graph.op("Conv", &[pixels, &kernel], &attributes);
     let shape = graph.i64s(&[0, size(width), size(patches(config))]);
     let flat = graph.op("Reshape", &[&grid, &shape], &[]);

@@ -5,6 +5,8 @@ mod graph;
 mod image;
 mod text;
 
+use std::path::PathBuf;
+
 use unclip_bundle::{Bundle, BundleError, Component, write_atomically};
 
 pub(crate) use image::image_graph;
@@ -22,6 +24,8 @@ mod proto {
 /// A graph file's content, and every tensor that stands in its way.
 pub(crate) struct Graph {
     bytes: Vec<u8>,
+    /// Where the weights really lie: symbolic links are followed.
+    pub(crate) weights: PathBuf,
     /// Missing and misshapen tensors.
     pub(crate) errors: Vec<BundleError>,
 }

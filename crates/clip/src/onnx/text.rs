@@ -39,7 +39,10 @@ fn tokens(bundle: &Bundle, config: &ClipTextConfig) -> Result<usize, BundleError
     Err(BundleError::Mismatch {
         left: "tokenizer/tokenizer_config.json model_max_length".to_owned(),
         right: "text_encoder/config.json max_position_embeddings".to_owned(),
-        reason: format!("{tokens} tokens need as many positions, there are {}", config.max_position_embeddings),
+        reason: format!(
+            "{tokens} tokens need as many positions, there are {}",
+            config.max_position_embeddings
+        ),
     })
 }
 

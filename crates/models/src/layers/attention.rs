@@ -19,9 +19,7 @@ pub(crate) fn attend(
     let inner = size[2];
     let split = |tokens: &Tensor| {
         let size = tokens.size();
-        tokens
-            .reshape([size[0], size[1], heads, inner / heads])
-            .transpose(1, 2)
+        tokens.reshape([size[0], size[1], heads, inner / heads]).transpose(1, 2)
     };
     let key = split(&key_value.narrow(2, 0, inner));
     let value = split(&key_value.narrow(2, inner, inner));
@@ -141,7 +139,5 @@ fn pixels(x: &Tensor) -> Tensor {
 /// Tokens as a picture of the size of `like`.
 fn picture(tokens: &Tensor, like: &Tensor) -> Tensor {
     let size = like.size();
-    tokens
-        .view([size[0], size[2], size[3], size[1]])
-        .permute([0, 3, 1, 2])
+    tokens.view([size[0], size[2], size[3], size[1]]).permute([0, 3, 1, 2])
 }

@@ -36,7 +36,12 @@ pub(crate) struct JointLinear {
 
 impl JointLinear {
     /// Joins `names`, each from `inputs` to `outputs`, into one multiplication where the parameters never change.
-    pub(crate) fn new(params: &Params, names: &[&str], inputs: i64, outputs: i64) -> Result<Self, ModelError> {
+    pub(crate) fn new(
+        params: &Params,
+        names: &[&str],
+        inputs: i64,
+        outputs: i64,
+    ) -> Result<Self, ModelError> {
         let parts: Vec<_> = names
             .iter()
             .map(|name| Linear::new(&params.sub(name), inputs, outputs))
@@ -46,10 +51,7 @@ impl JointLinear {
         }
         let weights: Vec<_> = parts.iter().map(|part| &part.weight).collect();
         let biases: Vec<_> = parts.iter().map(|part| &part.bias).collect();
-        let joint = Linear {
-            weight: Tensor::f_cat(&weights, 0)?,
-            bias: Tensor::f_cat(&biases, 0)?,
-        };
+        let joint = Linear { weight: Tensor::f_cat(&weights, 0)?, bias: Tensor::f_cat(&biases, 0)? };
         Ok(Self { parts: vec![joint] })
     }
 
@@ -119,10 +121,7 @@ pub(crate) struct LayerNorm {
 
 impl LayerNorm {
     pub(crate) fn new(params: &Params, width: i64) -> Result<Self, ModelError> {
-        Ok(Self {
-            weight: params.tensor("weight", &[width])?,
-            bias: params.tensor("bias", &[width])?,
-        })
+        Ok(Self { weight: params.tensor("weight", &[width])?, bias: params.tensor("bias", &[width])? })
     }
 
     pub(crate) fn forward(&self, x: &Tensor) -> Tensor {

@@ -1,10 +1,10 @@
 //! The decoder's U-Net (diffusers' `UNet2DConditionModel` as Karlo configures it; GLIDE, arXiv 2112.10741, with the CLIP
 //! embedding of arXiv 2204.06125, section 2.1).
 
-use tch::{Kind, Tensor};
+use tch::Tensor;
 use unclip_bundle::config::UNet2DConditionConfig;
 
-use super::level::ContextBatch;
+use super::context::ContextBatch;
 use super::trunk::{AddedKvConfig, Middle, Trunk, added_kv};
 use crate::rows::to_i64;
 use crate::{ModelError, Params};
@@ -13,9 +13,6 @@ use crate::{ModelError, Params};
 pub struct UNet2DConditionModel {
     trunk: Trunk,
 }
-
-/// Added to the scores of keys that must not be seen (diffusers' `UNet2DConditionModel` and `PriorTransformer`).
-pub(crate) const MASKED: f64 = -10_000.0;
 
 impl UNet2DConditionModel {
     /// Builds the network.
@@ -31,24 +28,13 @@ impl UNet2DConditionModel {
         let channels = to_i64(config.trunk.block_out_channels[last]);
         let params_middle = params.sub("mid_block.attentions.0");
         let middle = Middle::AddedKv(added_kv(&params_middle, &config.trunk, attention, channels, last)?);
-        Ok(Self {
-            trunk: Trunk::new(params, &config.trunk, Some(attention), middle)?,
-        })
+        Ok(Self { trunk: Trunk::new(params, &config.trunk, Some(attention), middle)? })
     }
 
     /// Projects context tokens `[batch, tokens, cross_attention_dim]` to the keys and values of every attention layer,
     /// `[batch, tokens, 2 * channels]` each. They are the same at every timestep.
     pub fn project_context(&self, tokens: &Tensor) -> Vec<Tensor> {
-        self.trunk
-            .attentions()
-            .map(|attention| attention.project_context(tokens))
-            .collect()
-    }
-
-    /// The bias for a mask `[batch, tokens]` of booleans, true where a token may be seen.
-    pub fn mask_bias(mask: &Tensor, kind: Kind) -> Tensor {
-        let hidden = mask.logical_not().to_kind(kind) * MASKED;
-        hidden.unsqueeze(1).unsqueeze(1)
+        self.trunk.attentions().map(|attention| attention.project_context(tokens)).collect()
     }
 
     /// One forward pass: `x` `[batch, in_channels, height, width]`, one of `timesteps` `[batch]` per row, `time_addition`
@@ -61,7 +47,6 @@ impl UNet2DConditionModel {
         time_addition: &Tensor,
         context: &ContextBatch,
     ) -> Tensor {
-        self.trunk
-            .forward(x, timesteps, Some(time_addition), Some(context))
+        self.trunk.forward(x, timesteps, Some(time_addition), Some(context))
     }
 }

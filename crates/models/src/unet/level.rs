@@ -2,16 +2,8 @@
 
 use tch::Tensor;
 
+use super::context::ContextBatch;
 use crate::layers::{AddedKvAttention, Resnet};
-
-/// What attention sees of the context, for a batch of rows.
-pub struct ContextBatch {
-    /// Keys and values per attention layer, in the order of the network: `[batch, tokens, 2 * channels]`.
-    pub key_values: Vec<Tensor>,
-    /// What is added to the scores of the context's keys, `[batch, 1, 1, tokens]` in the network's dtype; none where every
-    /// row may see all of them.
-    pub bias: Option<Tensor>,
-}
 
 /// A forward pass on its way through the network.
 pub(super) struct Pass<'a> {
@@ -23,11 +15,7 @@ pub(super) struct Pass<'a> {
 
 impl<'a> Pass<'a> {
     pub(super) fn new(time: Tensor, context: Option<&'a ContextBatch>) -> Self {
-        Self {
-            time,
-            context,
-            next_attention: 0,
-        }
+        Self { time, context, next_attention: 0 }
     }
 
     /// The next attention layer of the network. Without keys and values for it the picture passes unchanged.

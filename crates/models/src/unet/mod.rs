@@ -1,11 +1,12 @@
 //! The U-Nets of the decoder and the upsamplers.
 
 mod condition;
+mod context;
 mod level;
 mod trunk;
 mod unconditional;
 
-pub(crate) use condition::MASKED;
 pub use condition::UNet2DConditionModel;
-pub use level::ContextBatch;
+pub(crate) use context::MASKED;
+pub use context::{ContextBatch, KeyValues, mask_bias};
 pub use unconditional::UNet2DModel;

@@ -3,7 +3,8 @@
 use tch::Tensor;
 use unclip_bundle::config::{BlockType, PerLevel, UNetTrunk};
 
-use super::level::{ContextBatch, Level, Pass};
+use super::context::ContextBatch;
+use super::level::{Level, Pass};
 use crate::layers::{
     AddedKvAttention, Conv2d, GroupNorm, Resample, Resnet, ResnetConfig, SelfAttention2d, Sinusoid,
     TimestepEmbedding, channels_last, silu,
@@ -47,20 +48,12 @@ impl Trunk {
         attention: Option<AddedKvConfig<'_>>,
         middle: Middle,
     ) -> Result<Self, ModelError> {
-        let builder = Builder {
-            params,
-            config,
-            resnet: resnet_config(config),
-            attention,
-        };
+        let builder = Builder { params, config, resnet: resnet_config(config), attention };
         let (first, last) = (config.block_out_channels.first(), config.block_out_channels.last());
         let first = to_i64(first.copied().unwrap_or_default());
         let last = to_i64(last.copied().unwrap_or_default());
-        let sinusoid = Sinusoid {
-            width: first,
-            cosines_first: config.flip_sin_to_cos,
-            freq_shift: config.freq_shift,
-        };
+        let sinusoid =
+            Sinusoid { width: first, cosines_first: config.flip_sin_to_cos, freq_shift: config.freq_shift };
         let width = to_i64(config.time_embed_dim());
         let middle_resnet = |index: usize| {
             let params = params.sub(&format!("mid_block.resnets.{index}"));
@@ -164,7 +157,13 @@ impl Builder<'_> {
         let is_last = level + 1 == self.config.levels();
         Ok(Level {
             resnets: self.resnets(&params, &inputs, outputs)?,
-            attentions: self.attentions(&params, self.config.down_block_types[level], level, &inputs, outputs)?,
+            attentions: self.attentions(
+                &params,
+                self.config.down_block_types[level],
+                level,
+                &inputs,
+                outputs,
+            )?,
             resample: self.resample(&params, is_last, "downsamplers.0", outputs, Resample::Down)?,
         })
     }
@@ -188,7 +187,13 @@ impl Builder<'_> {
         Ok(Level {
             resnets: self.resnets(&params, &inputs, outputs)?,
             // diffusers does not reverse the heads' widths on the way up.
-            attentions: self.attentions(&params, self.config.up_block_types[index], index, &inputs, outputs)?,
+            attentions: self.attentions(
+                &params,
+                self.config.up_block_types[index],
+                index,
+                &inputs,
+                outputs,
+            )?,
             resample: self.resample(&params, is_last, "upsamplers.0", outputs, Resample::Up)?,
         })
     }

@@ -24,9 +24,7 @@ impl UNet2DModel {
         } else {
             Middle::None
         };
-        Ok(Self {
-            trunk: Trunk::new(params, &config.trunk, None, middle)?,
-        })
+        Ok(Self { trunk: Trunk::new(params, &config.trunk, None, middle)? })
     }
 
     /// One forward pass: `x` `[batch, in_channels, height, width]` in the dtype of the weights, one of `timesteps`

@@ -1,0 +1,164 @@
+//! `unclip generate`.
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+use anyhow::{Context as _, bail};
+use clap::ArgGroup;
+use unclip_gateway::CacheArgs;
+use unclip_proto::v1::generate_image_response::Event;
+use unclip_proto::v1::unclip_service_client::UnclipServiceClient;
+use unclip_proto::v1::{GenerateImageRequest, GeneratedImage, SamplingOptions};
+use unclip_service::{MAX_MESSAGE_BYTES, RequestContext, TelemetryArgs, Transport, connect, in_process};
+use unclip_stage::{BundleArgs, DeviceArgs, EngineArgs, OnnxRuntimeArgs};
+
+use crate::bars::Bars;
+use crate::import::import_if_needed;
+use crate::local::{LocalArgs, services};
+use crate::output::{format_of, path_of, report, write};
+use crate::tensors;
+
+#[derive(Debug, clap::Args)]
+#[command(group = ArgGroup::new("where").required(true).args(["bundle", "endpoint"]))]
+pub(crate) struct Args {
+    /// Directory of a bundle to draw with, in this process
+    #[arg(long, env = "UNCLIP_BUNDLE", value_name = "DIR")]
+    bundle: Option<PathBuf>,
+    /// Address of a gateway to ask instead, as http://HOST:PORT
+    #[arg(long, value_name = "URL")]
+    endpoint: Option<String>,
+    /// The caption
+    #[arg(long, value_name = "TEXT")]
+    prompt: String,
+    /// What guidance steers away from
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    negative_prompt: String,
+    /// Seed of the first picture; picture k has seed + k. Absent: chosen and printed
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// Pictures
+    #[arg(short = 'n', long = "count", default_value_t = 1, value_name = "K")]
+    count: u32,
+    #[command(flatten)]
+    sampling: SamplingArgs,
+    /// File to write; its ending (.png, .jpg, .webp) names the format. Several pictures get -0, -1, ... before the ending
+    #[arg(short, long, default_value = "unclip.png", value_name = "FILE")]
+    output: PathBuf,
+    /// Also write what passed between the stages, as safetensors: `text_embedding`, `text_hidden_states`,
+    /// `image_embedding`, `decoded` ([-1, 1]) and `image` ([0, 1]), f32, batch first
+    #[arg(long, value_name = "FILE")]
+    tensors: Option<PathBuf>,
+    /// Threads of one operation on the CPU. Absent: one per core
+    #[arg(long, env = "UNCLIP_THREADS", value_name = "N")]
+    threads: Option<NonZeroUsize>,
+    #[command(flatten)]
+    device: DeviceArgs,
+    #[command(flatten)]
+    engine: EngineArgs,
+    #[command(flatten)]
+    onnxruntime: OnnxRuntimeArgs,
+    #[command(flatten)]
+    telemetry: TelemetryArgs,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Sampling")]
+struct SamplingArgs {
+    /// Denoising steps of the prior. Absent: 25
+    #[arg(long, value_name = "N")]
+    prior_steps: Option<u32>,
+    /// Denoising steps of the decoder. Absent: 25
+    #[arg(long, value_name = "N")]
+    decoder_steps: Option<u32>,
+    /// Denoising steps of the upsampler. Absent: 7
+    #[arg(long, value_name = "N")]
+    upsampler_steps: Option<u32>,
+    /// Guidance scale of the prior; 1 is none. Absent: 4
+    #[arg(long, value_name = "SCALE")]
+    prior_guidance: Option<f32>,
+    /// Guidance scale of the decoder; 1 is none. Absent: 8
+    #[arg(long, value_name = "SCALE")]
+    decoder_guidance: Option<f32>,
+    /// Prior samples per picture, of which the one nearest to the caption is decoded. Absent: 1
+    #[arg(long, value_name = "N")]
+    candidates: Option<u32>,
+}
+
+pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
+    args.telemetry.start("warn")?;
+    let request = request(&args)?;
+    let transport = transport(&args).await?;
+    let images = draw(transport, request, args.count).await?;
+    for image in &images {
+        let path = path_of(&args.output, image.image_index, args.count);
+        write(&path, &image.image)?;
+        report(&path, image);
+    }
+    match &args.tensors {
+        Some(path) => tensors::write(path, &images),
+        None => Ok(()),
+    }
+}
+
+fn request(args: &Args) -> anyhow::Result<GenerateImageRequest> {
+    let options =
+        |steps, guidance_scale| Some(SamplingOptions { steps, guidance_scale, ..Default::default() });
+    let sampling = &args.sampling;
+    Ok(GenerateImageRequest {
+        prompt: args.prompt.clone(),
+        negative_prompt: args.negative_prompt.clone(),
+        n: Some(args.count),
+        seed: args.seed,
+        prior: options(sampling.prior_steps, sampling.prior_guidance),
+        decoder: options(sampling.decoder_steps, sampling.decoder_guidance),
+        upsampler: options(sampling.upsampler_steps, None),
+        candidates: sampling.candidates,
+        format: format_of(&args.output)? as i32,
+        preview_every: 0,
+        return_tensors: args.tensors.is_some(),
+    })
+}
+
+/// A gateway elsewhere, or all of unclip in this process.
+async fn transport(args: &Args) -> anyhow::Result<Transport> {
+    if let Some(endpoint) = &args.endpoint {
+        return Ok(connect("--endpoint", endpoint)?);
+    }
+    let bundle = args.bundle.clone().context("--bundle or --endpoint is needed")?;
+    import_if_needed(&bundle)?;
+    let local = LocalArgs {
+        bundle: BundleArgs { bundle, threads: args.threads },
+        device: args.device.clone(),
+        engine: args.engine.clone(),
+        onnxruntime: args.onnxruntime.clone(),
+        cache: CacheArgs::in_memory(),
+    };
+    Ok(in_process(services(&local).await?))
+}
+
+/// Asks for the pictures and shows the progress.
+async fn draw(
+    transport: Transport,
+    request: GenerateImageRequest,
+    count: u32,
+) -> anyhow::Result<Vec<GeneratedImage>> {
+    let mut client = UnclipServiceClient::new(transport).max_decoding_message_size(MAX_MESSAGE_BYTES);
+    let mut bars = Bars::new(count);
+    let refused = |status: tonic::Status| anyhow::anyhow!("{}", status.message());
+    let mut stream =
+        client.generate_image(RequestContext::fresh().request(request)).await.map_err(refused)?.into_inner();
+    let mut images = Vec::new();
+    while let Some(message) = stream.message().await.map_err(refused)? {
+        match message.event {
+            Some(Event::Progress(progress)) => bars.update(&progress),
+            Some(Event::Image(image)) => images.push(image),
+            Some(Event::Preview(_)) | None => {}
+        }
+    }
+    bars.finish();
+    images.sort_by_key(|image| image.image_index);
+    if images.len() != count as usize {
+        bail!("the gateway sent {} of {count} pictures", images.len());
+    }
+    Ok(images)
+}

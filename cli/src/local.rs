@@ -1,0 +1,46 @@
+//! All stages and the gateway in this process: the service crates with other wiring.
+
+use unclip_bundle::Component;
+use unclip_decoder::Decoder;
+use unclip_engine::ComputePermit;
+use unclip_gateway::{CacheArgs, Gateway, Stages};
+use unclip_image_encoder::ImageEncoder;
+use unclip_prior::Prior;
+use unclip_service::{Services, in_process};
+use unclip_stage::{BundleArgs, DeviceArgs, EngineArgs, OnnxRuntimeArgs};
+use unclip_text_encoder::TextEncoder;
+use unclip_upsampler::Upsampler;
+
+/// What the stages need.
+pub(crate) struct LocalArgs {
+    pub(crate) bundle: BundleArgs,
+    pub(crate) device: DeviceArgs,
+    pub(crate) engine: EngineArgs,
+    pub(crate) onnxruntime: OnnxRuntimeArgs,
+    pub(crate) cache: CacheArgs,
+}
+
+/// Loads every stage that the bundle has. They share one compute permit, so that their steps take turns on the machine.
+pub(crate) async fn services(args: &LocalArgs) -> anyhow::Result<Services> {
+    let permit = ComputePermit::new();
+    let LocalArgs { bundle, device, engine, onnxruntime, cache } = args;
+    let text_encoder = TextEncoder::start(bundle, onnxruntime.path(), permit.clone()).await?.into_service();
+    let to_text_encoder = in_process(Services::new().with(text_encoder.clone()));
+    let prior = Prior::start(bundle, device, engine, permit.clone(), Some(to_text_encoder.clone())).await?;
+    let prior = prior.into_service();
+    let decoder = Decoder::start(bundle, device, engine, permit.clone()).await?.into_service();
+    let upsampler = Upsampler::start(bundle, device, engine, permit.clone()).await?.into_service();
+    let stages = Stages::new(
+        to_text_encoder,
+        in_process(Services::new().with(prior.clone())),
+        in_process(Services::new().with(decoder.clone())),
+        in_process(Services::new().with(upsampler.clone())),
+    );
+    let gateway = Gateway::new(stages, cache.config())?.into_service();
+    let services = Services::new().with(text_encoder).with(prior).with(decoder).with(upsampler).with(gateway);
+    if !bundle.open()?.0.has(Component::ImageEncoder) {
+        return Ok(services);
+    }
+    let image_encoder = ImageEncoder::start(bundle, onnxruntime.path(), permit).await?.into_service();
+    Ok(services.with(image_encoder))
+}

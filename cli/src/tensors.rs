@@ -1,0 +1,56 @@
+//! `--tensors`: what passed between the stages, as one safetensors file.
+
+use std::path::Path;
+
+use anyhow::{Context as _, bail};
+use safetensors::tensor::{Dtype, TensorView};
+use unclip_proto::v1::{GeneratedImage, ImageTensors, Tensor};
+
+type Part = fn(&ImageTensors) -> Option<&Tensor>;
+
+const PARTS: [(&str, Part); 5] = [
+    ("text_embedding", |tensors| tensors.text_embedding.as_ref()),
+    ("text_hidden_states", |tensors| tensors.text_hidden_states.as_ref()),
+    ("image_embedding", |tensors| tensors.image_embedding.as_ref()),
+    ("decoded", |tensors| tensors.decoded.as_ref()),
+    ("image", |tensors| tensors.image.as_ref()),
+];
+
+/// Writes the tensors of all pictures, batch first and f32.
+///
+/// # Errors
+/// An answer without tensors, or a place that can't be written.
+pub(crate) fn write(path: &Path, images: &[GeneratedImage]) -> anyhow::Result<()> {
+    let stacked = PARTS.map(|(name, part)| stack(name, part, images));
+    let mut tensors = Vec::new();
+    for part in stacked {
+        tensors.push(part?);
+    }
+    let views = tensors
+        .iter()
+        .map(|(name, shape, data)| Ok((*name, TensorView::new(Dtype::F32, shape.clone(), data)?)))
+        .collect::<anyhow::Result<Vec<_>>>()?;
+    let bytes = safetensors::serialize(views, None)?;
+    crate::output::write(path, &bytes)
+}
+
+fn stack(
+    name: &'static str,
+    part: Part,
+    images: &[GeneratedImage],
+) -> anyhow::Result<(&'static str, Vec<usize>, Vec<u8>)> {
+    let (mut shape, mut data) = (Vec::new(), Vec::new());
+    for image in images {
+        let tensors = image.tensors.as_ref().context("the gateway sent no tensors")?;
+        let tensor = part(tensors).with_context(|| format!("the gateway sent no {name}"))?;
+        let own = tensor.checked_shape(name)?;
+        let values = tensor.floats(name, &own)?;
+        if !shape.is_empty() && shape != own {
+            bail!("{name}: shapes {shape:?} and {own:?} in one answer");
+        }
+        shape = own;
+        data.extend(values.iter().flat_map(|value| value.to_le_bytes()));
+    }
+    shape.insert(0, images.len());
+    Ok((name, shape, data))
+}

@@ -1,0 +1,157 @@
+//! A request, validated: the one validator for every way into the gateway.
+
+use unclip_proto::v1::{GenerateImageRequest, ImageFormat};
+use unclip_proto::{FieldError, Sampling, SamplingDefaults, check_text};
+
+/// The most pictures of one request.
+pub const MAX_IMAGES: u32 = 16;
+
+/// The most previews make sense for: a stage's steps.
+const MAX_PREVIEW_EVERY: u32 = 1000;
+
+/// The most prior samples per picture.
+pub const MAX_CANDIDATES: u32 = 8;
+
+/// Karlo's defaults in the reference pipeline (diffusers 0.42.1, UnCLIPPipeline).
+const PRIOR: SamplingDefaults = SamplingDefaults { steps: 25, guidance_scale: Some(4.0) };
+const DECODER: SamplingDefaults = SamplingDefaults { steps: 25, guidance_scale: Some(8.0) };
+const UPSAMPLER: SamplingDefaults = SamplingDefaults { steps: 7, guidance_scale: None };
+
+/// What to draw, without gaps.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Plan {
+    pub(crate) prompt: String,
+    pub(crate) negative_prompt: String,
+    pub(crate) images: u32,
+    /// Seed of the first picture.
+    pub(crate) seed: u64,
+    pub(crate) prior: Sampling,
+    pub(crate) decoder: Sampling,
+    pub(crate) upsampler: Sampling,
+    pub(crate) candidates: u32,
+    pub(crate) format: ImageFormat,
+    pub(crate) preview_every: u32,
+    pub(crate) return_tensors: bool,
+}
+
+impl Plan {
+    /// Validates a request and fills its gaps.
+    pub(crate) fn new(request: GenerateImageRequest) -> Result<Self, FieldError> {
+        check_text("prompt", &request.prompt)?;
+        check_text("negative_prompt", &request.negative_prompt)?;
+        let images = within("n", request.n.unwrap_or(1), 1, MAX_IMAGES)?;
+        let candidates = within("candidates", request.candidates.unwrap_or(1), 1, MAX_CANDIDATES)?;
+        let preview_every = within("preview_every", request.preview_every, 0, MAX_PREVIEW_EVERY)?;
+        let seed = request.seed.unwrap_or_else(random_seed);
+        if seed.checked_add(u64::from(images)).is_none() {
+            return Err(FieldError::out_of_range("seed", seed, 0, u64::MAX - u64::from(images)));
+        }
+        let mut plan = Self {
+            prior: Sampling::resolve(request.prior.as_ref(), PRIOR, "prior")?,
+            decoder: Sampling::resolve(request.decoder.as_ref(), DECODER, "decoder")?,
+            upsampler: Sampling::resolve(request.upsampler.as_ref(), UPSAMPLER, "upsampler")?,
+            format: format(request.format)?,
+            prompt: request.prompt,
+            negative_prompt: request.negative_prompt,
+            images,
+            seed,
+            candidates,
+            preview_every,
+            return_tensors: request.return_tensors,
+        };
+        plan.settle_guidance();
+        Ok(plan)
+    }
+
+    /// Whether any stage needs the negative prompt.
+    pub(crate) fn guided(&self) -> bool {
+        self.prior.is_guided() || self.decoder.is_guided()
+    }
+
+    /// The reference pipeline turns guidance off when neither stage's scale is above 1, and else runs the formula in both.
+    fn settle_guidance(&mut self) {
+        if self.prior.guidance_scale <= 1.0 && self.decoder.guidance_scale <= 1.0 {
+            self.prior.guidance_scale = 1.0;
+            self.decoder.guidance_scale = 1.0;
+        }
+    }
+}
+
+fn within(field: &str, value: u32, low: u32, high: u32) -> Result<u32, FieldError> {
+    if (low..=high).contains(&value) {
+        Ok(value)
+    } else {
+        Err(FieldError::out_of_range(field, value, low, high))
+    }
+}
+
+fn format(number: i32) -> Result<ImageFormat, FieldError> {
+    match ImageFormat::try_from(number) {
+        Ok(ImageFormat::Unspecified) => Ok(ImageFormat::Png),
+        Ok(format) => Ok(format),
+        Err(_) => {
+            let problem = format!("{number} is no image format; use IMAGE_FORMAT_PNG, _JPEG or _WEBP");
+            Err(FieldError::new("format", problem))
+        }
+    }
+}
+
+/// 32 bits, since torch's generator takes no more. The low half of a version 7 UUID is random.
+fn random_seed() -> u64 {
+    uuid::Uuid::now_v7().as_u64_pair().1 & 0xffff_ffff
+}
+
+#[cfg(test)]
+mod tests {
+    use unclip_proto::v1::SamplingOptions;
+
+    use super::*;
+
+    fn scaled(prior: f32, decoder: f32) -> Plan {
+        let scale = |scale| Some(SamplingOptions { guidance_scale: Some(scale), ..Default::default() });
+        Plan::new(GenerateImageRequest { prior: scale(prior), decoder: scale(decoder), ..Default::default() })
+            .unwrap()
+    }
+
+    #[test]
+    fn an_empty_request_has_the_references_defaults() {
+        let plan = Plan::new(GenerateImageRequest::default()).unwrap();
+        assert_eq!((plan.images, plan.candidates, plan.format), (1, 1, ImageFormat::Png));
+        assert_eq!((plan.prior.steps, plan.decoder.steps, plan.upsampler.steps), (25, 25, 7));
+        assert_eq!((plan.prior.guidance_scale, plan.decoder.guidance_scale), (4.0, 8.0));
+        assert!(plan.seed <= u64::from(u32::MAX));
+    }
+
+    #[test]
+    fn guidance_is_off_only_when_neither_scale_is_above_one() {
+        let scales = |plan: &Plan| (plan.prior.guidance_scale, plan.decoder.guidance_scale);
+        assert_eq!(scales(&scaled(0.5, 1.0)), (1.0, 1.0));
+        assert!(!scaled(0.5, 1.0).guided());
+        assert_eq!(scales(&scaled(0.5, 3.0)), (0.5, 3.0));
+        assert!(scaled(1.0, 3.0).guided());
+    }
+
+    #[test]
+    fn bad_requests_are_refused_by_field() {
+        let default = GenerateImageRequest::default;
+        let cases = [
+            (GenerateImageRequest { prompt: "a".repeat(100_000), ..default() }, "prompt: 100000 bytes"),
+            (GenerateImageRequest { n: Some(0), ..default() }, "n: 0 is out of range"),
+            (GenerateImageRequest { n: Some(17), ..default() }, "n: 17 is out of range"),
+            (GenerateImageRequest { candidates: Some(9), ..default() }, "candidates: 9 is out of range"),
+            (GenerateImageRequest { seed: Some(u64::MAX), ..default() }, "seed: 18446744073709551615"),
+            (GenerateImageRequest { format: 42, ..default() }, "format: 42 is no image format"),
+            (
+                GenerateImageRequest {
+                    upsampler: Some(SamplingOptions { guidance_scale: Some(2.0), ..Default::default() }),
+                    ..default()
+                },
+                "upsampler.guidance_scale: this stage has no guidance",
+            ),
+        ];
+        for (request, expected) in cases {
+            let text = Plan::new(request).unwrap_err().to_string();
+            assert!(text.starts_with(expected), "{text}");
+        }
+    }
+}

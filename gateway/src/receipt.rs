@@ -1,0 +1,112 @@
+//! Receipts: all it takes to draw a picture again.
+
+use std::time::Instant;
+
+use unclip_proto::Sampling;
+use unclip_proto::v1::{ModelInfo, Receipt, Sampler, Stage, StageReceipt};
+
+use crate::plan::Plan;
+
+/// A receipt that grows with the stages.
+pub(crate) struct Receipts(Receipt);
+
+impl Receipts {
+    /// The receipt of the picture with `seed`.
+    pub(crate) fn new(plan: &Plan, seed: u64, prompt_truncated: bool) -> Self {
+        Self(Receipt {
+            prompt: plan.prompt.clone(),
+            negative_prompt: plan.negative_prompt.clone(),
+            seed,
+            prompt_truncated,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            ..Default::default()
+        })
+    }
+
+    /// The text encoder's line.
+    pub(crate) fn text_encoder(&mut self, info: &ModelInfo, cached: bool, seconds: f64) {
+        self.0.stages.push(StageReceipt {
+            stage: Stage::TextEncoder as i32,
+            model_fingerprint: info.fingerprint.clone(),
+            sampler: Sampler::Unspecified as i32,
+            guidance_scale: 1.0,
+            dtype: info.dtype.clone(),
+            cached,
+            seconds,
+            ..Default::default()
+        });
+    }
+
+    /// The prior's line.
+    pub(crate) fn prior(
+        &mut self,
+        info: &ModelInfo,
+        options: Sampling,
+        cached: bool,
+        seconds: f64,
+        scores: &[f32],
+    ) {
+        self.0.candidate_scores = scores.to_vec();
+        let line = diffusion(Stage::Prior, info, options, &info.fingerprint, seconds);
+        self.0.stages.push(StageReceipt { cached, ..line });
+    }
+
+    /// The decoder's line.
+    pub(crate) fn decoder(
+        &mut self,
+        info: &ModelInfo,
+        options: Sampling,
+        fingerprint: &str,
+        started: Instant,
+    ) {
+        self.0.stages.push(diffusion(
+            Stage::Decoder,
+            info,
+            options,
+            fingerprint,
+            started.elapsed().as_secs_f64(),
+        ));
+    }
+
+    /// The upsampler's line.
+    pub(crate) fn upsampler(
+        &mut self,
+        info: &ModelInfo,
+        options: Sampling,
+        fingerprint: &str,
+        started: Instant,
+    ) {
+        self.0.stages.push(diffusion(
+            Stage::Upsampler,
+            info,
+            options,
+            fingerprint,
+            started.elapsed().as_secs_f64(),
+        ));
+    }
+
+    /// The finished receipt.
+    pub(crate) fn finish(self) -> Receipt {
+        self.0
+    }
+}
+
+fn diffusion(
+    stage: Stage,
+    info: &ModelInfo,
+    options: Sampling,
+    fingerprint: &str,
+    seconds: f64,
+) -> StageReceipt {
+    StageReceipt {
+        stage: stage as i32,
+        model_fingerprint: fingerprint.to_owned(),
+        sampler: options.sampler as i32,
+        steps: options.steps,
+        guidance_scale: options.guidance_scale,
+        eta: options.eta,
+        dtype: info.dtype.clone(),
+        cached: false,
+        seconds,
+    }
+}

@@ -1,0 +1,106 @@
+//! The gateway's gRPC service.
+
+use std::sync::Arc;
+
+use futures::future::try_join_all;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status};
+use tracing::Instrument;
+use unclip_proto::v1::unclip_service_server::{UnclipService, UnclipServiceServer};
+use unclip_proto::v1::{GenerateImageRequest, ListModelsRequest, ListModelsResponse};
+use unclip_service::{Error, MAX_MESSAGE_BYTES, RequestContext};
+
+use crate::cache::{Cache, CacheConfig};
+use crate::events::{Events, Message};
+use crate::pipeline::Pipeline;
+use crate::plan::Plan;
+use crate::stages::Stages;
+
+/// The gateway.
+pub struct Gateway {
+    pipeline: Pipeline,
+}
+
+impl Gateway {
+    /// A gateway to these stages.
+    ///
+    /// # Errors
+    /// A Redis address that does not parse. A Redis that is down is no error.
+    pub fn new(stages: Stages, cache: CacheConfig) -> Result<Self, Error> {
+        Ok(Self { pipeline: Pipeline { stages, cache: Arc::new(Cache::new(cache)?) } })
+    }
+
+    /// The gRPC service.
+    pub fn into_service(self) -> UnclipServiceServer<Self> {
+        UnclipServiceServer::new(self)
+            .max_decoding_message_size(MAX_MESSAGE_BYTES)
+            .max_encoding_message_size(MAX_MESSAGE_BYTES)
+    }
+}
+
+#[tonic::async_trait]
+impl UnclipService for Gateway {
+    type GenerateImageStream = ReceiverStream<Message>;
+
+    async fn generate_image(
+        &self,
+        request: Request<GenerateImageRequest>,
+    ) -> Result<Response<Self::GenerateImageStream>, Status> {
+        let context = RequestContext::of(request.extensions());
+        let plan = Plan::new(request.into_inner()).map_err(Error::from)?;
+        let (events, receiver) = Events::channel();
+        let work = generate(self.pipeline.clone(), context, plan, events);
+        tokio::spawn(work.in_current_span());
+        Ok(Response::new(ReceiverStream::new(receiver)))
+    }
+
+    async fn list_models(
+        &self,
+        request: Request<ListModelsRequest>,
+    ) -> Result<Response<ListModelsResponse>, Status> {
+        let context = RequestContext::of(request.extensions());
+        let stages = &self.pipeline.stages;
+        let (text_encoder, prior, decoder, upsampler) = tokio::try_join!(
+            stages.text_encoder_info(&context),
+            stages.prior_info(&context),
+            stages.decoder_info(&context),
+            stages.upsampler_info(&context),
+        )?;
+        Ok(Response::new(ListModelsResponse { models: vec![text_encoder, prior, decoder, upsampler] }))
+    }
+}
+
+/// Draws all pictures until the client is gone; then everything that was under way is dropped, down to the stages.
+async fn generate(pipeline: Pipeline, context: RequestContext, plan: Plan, events: Events) {
+    let result = tokio::select! {
+        result = draw_all(pipeline, context, plan, &events) => result,
+        () = events.closed() => {
+            tracing::info!("the client is gone");
+            return;
+        }
+    };
+    if let Err(error) = result {
+        events.fail(error).await;
+    }
+}
+
+async fn draw_all(
+    pipeline: Pipeline,
+    context: RequestContext,
+    plan: Plan,
+    events: &Events,
+) -> Result<(), Error> {
+    tracing::info!(images = plan.images, seed = plan.seed, "drawing");
+    let plan = Arc::new(plan);
+    let texts = Arc::new(pipeline.encode(&context, &plan).await?);
+    let draws = (0..plan.images).map(|index| {
+        let (pipeline, context, plan, texts) = (&pipeline, &context, &plan, &texts);
+        async move {
+            let image = context.run("pipeline", pipeline.draw(context, plan, texts, index, events)).await?;
+            events.image(image).await;
+            Ok::<_, Error>(())
+        }
+    });
+    try_join_all(draws).await?;
+    Ok(())
+}
