@@ -1,5 +1,6 @@
 //! Checking a checkpoint and preparing it for serving.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context as _, bail};
@@ -12,13 +13,18 @@ pub(crate) struct Imported {
     pub(crate) warnings: Vec<String>,
 }
 
-/// Checks every part of the checkpoint at `root`, writes the ONNX towers and the manifest into it.
+/// Checks every part of the checkpoint at `from`, and writes the ONNX towers and the manifest into it, or into a copy of
+/// it at `to`.
 ///
 /// # Errors
-/// Everything that is missing or does not fit, all at once.
-pub(crate) fn import(root: &Path) -> anyhow::Result<Imported> {
+/// Everything that is missing or does not fit, all at once; or a place that can't be written.
+pub(crate) fn import(from: &Path, to: Option<&Path>) -> anyhow::Result<Imported> {
+    let warnings = check(&Bundle::open(from)?)?;
+    if let Some(to) = to {
+        copy(from, to)?;
+    }
+    let root = to.unwrap_or(from);
     let bundle = Bundle::open(root)?;
-    let warnings = check(&bundle)?;
     unclip_clip::export_text_tower(&bundle)?;
     if bundle.has(Component::ImageEncoder) {
         unclip_clip::export_image_tower(&bundle)?;
@@ -38,7 +44,7 @@ pub(crate) fn import_if_needed(root: &Path) -> anyhow::Result<()> {
         Ok(_) => Ok(()),
         Err(BundleError::NotImported { reason, .. }) => {
             tracing::info!(bundle = %root.display(), reason, "importing");
-            import(root).map(drop).with_context(|| {
+            import(root, None).map(drop).with_context(|| {
                 format!(
                     "{root} could not be imported in its place; if it can't be written, use `unclip import {root} -o DIR`",
                     root = root.display()
@@ -57,18 +63,31 @@ fn check(bundle: &Bundle) -> anyhow::Result<Vec<String>> {
     }
     errors.extend(report.errors);
     if !errors.is_empty() {
-        let lines: Vec<_> = errors.iter().map(|error| format!("  - {error}")).collect();
-        bail!("{} can't be imported:\n{}", bundle.root().display(), lines.join("\n"));
+        bail!("{} can't be imported:\n{}", bundle.root().display(), list(&errors));
     }
-    Ok(report.warnings)
+    Ok([report.warnings, unclip_clip::text_tower_warnings(bundle)].concat())
+}
+
+/// The errors, a line each; a file that does not fit at all would fill the screen, so only its first few are named.
+fn list(errors: &[BundleError]) -> String {
+    const PER_FILE: usize = 3;
+    let mut counts: BTreeMap<&Path, usize> = BTreeMap::new();
+    let mut lines = Vec::new();
+    for error in errors {
+        let count = counts.entry(error.path()).or_default();
+        *count += 1;
+        if *count <= PER_FILE {
+            lines.push(format!("  - {error}"));
+        }
+    }
+    for (path, count) in counts.into_iter().filter(|(_, count)| *count > PER_FILE) {
+        lines.push(format!("  - {}: {} more of its tensors do not fit", path.display(), count - PER_FILE));
+    }
+    lines.join("\n")
 }
 
 /// Lays a copy of the checkpoint at `to`: hard links where the file system can, copies where it can't.
-///
-/// # Errors
-/// A target that is not empty or can't be written.
-pub(crate) fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
-    Bundle::open(from)?;
+fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
     if to.is_dir() && to.read_dir()?.next().is_some() {
         bail!("{}: not empty; give a new directory, or remove it first", to.display());
     }

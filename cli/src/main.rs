@@ -7,8 +7,10 @@ mod local;
 mod output;
 mod tensors;
 
+use std::process::ExitCode;
+
 use clap::{Parser, Subcommand};
-use unclip_service::wait_passively;
+use unclip_service::{exit, wait_passively};
 
 /// unCLIP image generation: caption, CLIP text embedding, prior, CLIP image embedding, decoder, upsampler, picture.
 #[derive(Debug, Parser)]
@@ -28,9 +30,9 @@ enum Command {
     Import(commands::import::Args),
 }
 
-fn main() -> anyhow::Result<()> {
+fn main() -> ExitCode {
     wait_passively();
-    run(Args::parse().command)
+    exit(run(Args::parse().command))
 }
 
 #[tokio::main]

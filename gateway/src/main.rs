@@ -1,10 +1,11 @@
 //! `unclip-gateway`: the gateway as a process of its own.
 
 use std::net::SocketAddr;
+use std::process::ExitCode;
 
 use clap::Parser;
 use unclip_gateway::{CacheArgs, Gateway, StageArgs};
-use unclip_service::{ServerArgs, Services};
+use unclip_service::{ServerArgs, Services, exit};
 
 /// Gateway of unclip: captions in, pictures out. It needs the addresses of the four stages.
 #[derive(Debug, Parser)]
@@ -21,9 +22,12 @@ struct Args {
     server: ServerArgs,
 }
 
+fn main() -> ExitCode {
+    exit(run(Args::parse()))
+}
+
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
-    let args = Args::parse();
+async fn run(args: Args) -> anyhow::Result<()> {
     args.server.telemetry.start("info")?;
     let gateway = Gateway::new(args.stages.stages()?, args.cache.config())?;
     args.server.serve(args.listen, Services::new().with(gateway.into_service())).await

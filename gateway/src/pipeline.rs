@@ -70,10 +70,7 @@ impl Pipeline {
         info: &ModelInfo,
         text: &str,
     ) -> Result<(TextEncoding, Source), Error> {
-        let key = CacheKey::builder()
-            .field("model", info.fingerprint.as_bytes())
-            .field("text", text.as_bytes())
-            .finish();
+        let key = CacheKey::builder().field("model", &info.fingerprint).field("text", text).finish();
         let (stages, context) = (self.stages.clone(), without_deadline(context));
         let request = EncodeTextRequest { texts: vec![text.to_owned()] };
         let compute = async move {
@@ -238,17 +235,17 @@ async fn sample(
 fn prior_key(plan: &Plan, texts: &Texts, info: &ModelInfo, seed: u64) -> CacheKey {
     let negative = if plan.prior.is_guided() { plan.negative_prompt.as_str() } else { "" };
     CacheKey::builder()
-        .field("model", info.fingerprint.as_bytes())
-        .field("dtype", info.dtype.as_bytes())
-        .field("text model", texts.info.fingerprint.as_bytes())
-        .field("prompt", plan.prompt.as_bytes())
-        .field("negative", negative.as_bytes())
-        .field("seed", &seed.to_le_bytes())
-        .field("steps", &plan.prior.steps.to_le_bytes())
-        .field("guidance", &plan.prior.guidance_scale.to_le_bytes())
-        .field("sampler", &(plan.prior.sampler as i32).to_le_bytes())
-        .field("eta", &plan.prior.eta.to_le_bytes())
-        .field("candidates", &plan.candidates.to_le_bytes())
+        .field("model", &info.fingerprint)
+        .field("dtype", &info.dtype)
+        .field("text model", &texts.info.fingerprint)
+        .field("prompt", &plan.prompt)
+        .field("negative", negative)
+        .field("seed", seed.to_le_bytes())
+        .field("steps", plan.prior.steps.to_le_bytes())
+        .field("guidance", plan.prior.guidance_scale.to_le_bytes())
+        .field("sampler", (plan.prior.sampler as i32).to_le_bytes())
+        .field("eta", plan.prior.eta.to_le_bytes())
+        .field("candidates", plan.candidates.to_le_bytes())
         .finish()
 }
 

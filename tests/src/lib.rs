@@ -1,1 +1,29 @@
-//! End-to-end tests of unclip.
+//! What the end-to-end tests share: imported fixtures, servers as real processes, a real Redis, goldens and measures.
+//!
+//! Every test runs the programs of the profile it was built in, offline and on ports that the operating system chooses.
+
+#![expect(clippy::unwrap_used, clippy::panic, clippy::print_stderr, reason = "a panic in a test is the report")]
+
+mod bundle;
+mod client;
+mod cluster;
+mod golden;
+mod inputs;
+mod measure;
+mod metrics;
+mod process;
+mod programs;
+mod redis;
+mod wait;
+
+pub use bundle::{Bundle, fixture, scratch};
+pub use client::{Bare, Generation, StageRun, bare, decode, encode_image, encode_text, generate, sample_prior, upsample, with_timeout};
+pub use cluster::{Cluster, Local};
+pub use golden::{Array, Case, Golden, goldens};
+pub use inputs::Inputs;
+pub use measure::{assert_close, assert_same_picture, compare, values};
+pub use metrics::Metrics;
+pub use process::{CPU, Server};
+pub use programs::{program, repository};
+pub use redis::Redis;
+pub use wait::{PATIENCE, wait_for};

@@ -39,8 +39,6 @@ pub(crate) struct Args {
     /// Pictures
     #[arg(short = 'n', long = "count", default_value_t = 1, value_name = "K")]
     count: u32,
-    #[command(flatten)]
-    sampling: SamplingArgs,
     /// File to write; its ending (.png, .jpg, .webp) names the format. Several pictures get -0, -1, ... before the ending
     #[arg(short, long, default_value = "unclip.png", value_name = "FILE")]
     output: PathBuf,
@@ -51,6 +49,8 @@ pub(crate) struct Args {
     /// Threads of one operation on the CPU. Absent: one per core
     #[arg(long, env = "UNCLIP_THREADS", value_name = "N")]
     threads: Option<NonZeroUsize>,
+    #[command(flatten)]
+    sampling: SamplingArgs,
     #[command(flatten)]
     device: DeviceArgs,
     #[command(flatten)]

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::import::{copy, import};
+use crate::import::import;
 use crate::output::say;
 
 #[derive(Debug, clap::Args)]
@@ -17,10 +17,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let root = args.output.as_ref().unwrap_or(&args.checkpoint);
-    if let Some(output) = &args.output {
-        copy(&args.checkpoint, output)?;
-    }
-    let imported = import(root)?;
+    let imported = import(&args.checkpoint, args.output.as_deref())?;
     for warning in &imported.warnings {
         say(&format!("note: {warning}"));
     }

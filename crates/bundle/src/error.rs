@@ -1,6 +1,6 @@
 //! The one error type of this crate. Every variant names the file, what was expected, what was found and what to do.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Why a bundle could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -115,4 +115,23 @@ pub enum BundleError {
         /// What is missing or stale.
         reason: String,
     },
+}
+
+impl BundleError {
+    /// The file or folder that is at fault. Where two parts don't fit together there is none: an empty path.
+    pub fn path(&self) -> &Path {
+        match self {
+            Self::Missing { path, .. }
+            | Self::Io { path, .. }
+            | Self::Pickle { path, .. }
+            | Self::Config { path, .. }
+            | Self::Unsupported { path, .. }
+            | Self::Safetensors { path, .. }
+            | Self::MissingTensor { path, .. }
+            | Self::Shape { path, .. }
+            | Self::TensorDtype { path, .. }
+            | Self::NotImported { path, .. } => path,
+            Self::Mismatch { .. } => Path::new(""),
+        }
+    }
 }

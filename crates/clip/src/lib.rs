@@ -15,7 +15,7 @@ mod tokenizer;
 mod tower;
 mod vocabulary;
 
-pub use check::{check_image_tower, check_text_tower};
+pub use check::{check_image_tower, check_text_tower, text_tower_warnings};
 pub use error::ClipError;
 pub use image_tower::ImageTower;
 pub use onnx::{MODEL_FILE, export_image_tower, export_text_tower};

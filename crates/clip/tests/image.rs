@@ -94,3 +94,43 @@ fn a_picture_without_pixels_is_an_error() {
         assert!(matches!(error, ClipError::Image { .. }));
     }
 }
+
+#[test]
+fn sizes_are_read_in_every_form_and_unknown_ones_refused() {
+    let cases = [
+        (serde_json::json!({"size": 20, "crop_size": 18}), Some((18, 18))),
+        (
+            serde_json::json!({"size": {"shortest_edge": 20}, "crop_size": {"height": 31, "width": 9}}),
+            Some((31, 9)),
+        ),
+        (serde_json::json!({"size": {"height": 20, "width": 25}}), Some((224, 224))),
+        (serde_json::json!({"size": {"shortest_edge": 20, "longest_edge": 30}}), None),
+        (serde_json::json!({"crop_size": {"shortest_edge": 20}}), None),
+        (serde_json::json!({"size": 0}), None),
+        (serde_json::json!({"crop_size": 1_000_000}), None),
+        (serde_json::json!({"resample": 2}), None),
+    ];
+    let copy = copied("tiny");
+    let path = copy.folder.path().join("feature_extractor/preprocessor_config.json");
+    for (json, size) in cases {
+        std::fs::write(&path, json.to_string()).unwrap();
+        let loaded = ClipPreprocessor::load(&copy.bundle).ok();
+        assert_eq!(loaded.as_ref().map(ClipPreprocessor::size), size, "{json}");
+    }
+}
+
+#[test]
+fn a_crop_larger_than_the_picture_is_centred_on_black() {
+    let copy = copied("tiny");
+    let path = copy.folder.path().join("feature_extractor/preprocessor_config.json");
+    let json =
+        serde_json::json!({"size": 2, "crop_size": 5, "image_mean": [0, 0, 0], "image_std": [1, 1, 1]});
+    std::fs::write(path, json.to_string()).unwrap();
+    let white = RgbImage::from_pixel(2, 2, image::Rgb([255, 255, 255]));
+    let found = ClipPreprocessor::load(&copy.bundle).unwrap().run(&white).unwrap();
+    // transformers pads by ceil((5 - 2) / 2) = 2 above and to the left.
+    let row = |y: usize| found[y * 5..][..5].to_vec();
+    assert_eq!(row(1), [0.0; 5]);
+    assert_eq!(row(2), [0.0, 0.0, 1.0, 1.0, 0.0]);
+    assert_eq!(row(4), [0.0; 5]);
+}

@@ -14,7 +14,7 @@ use safetensors::{Dtype, SafeTensors};
 use unclip_bundle::{Bundle, BundleError};
 use unclip_clip::{
     ClipError, ImageTower, TextTower, check_image_tower, check_text_tower, export_image_tower,
-    export_text_tower,
+    export_text_tower, text_tower_warnings,
 };
 
 type Tensors = HashMap<String, (Dtype, Vec<usize>, Vec<u8>)>;
@@ -81,7 +81,7 @@ fn half_precision_weights_give_what_their_values_in_f32_give() {
             let copy = copied("varied");
             for part in ["text_encoder", "image_encoder"] {
                 edit(&copy.folder.path().join(part).join("model.safetensors"), |tensors| {
-                    round(tensors, dtype, narrow)
+                    round(tensors, dtype, narrow);
                 });
             }
             (text_embedding(&copy.bundle), image_embedding(&copy.bundle))
@@ -173,7 +173,7 @@ fn a_bundle_that_is_not_imported_says_so() {
 fn a_graph_of_other_weights_is_stale() {
     let copy = imported("tiny");
     edit(&copy.folder.path().join("text_encoder/model.safetensors"), |tensors| {
-        round(tensors, Dtype::F16, true)
+        round(tensors, Dtype::F16, true);
     });
     let error = TextTower::load(&copy.bundle, 1).err().unwrap();
     assert!(matches!(error, ClipError::Bundle(BundleError::NotImported { .. })), "{error}");
@@ -240,7 +240,6 @@ fn parts_that_do_not_fit_are_told_together() {
     let text: Vec<_> = check_text_tower(&copy.bundle).iter().map(ToString::to_string).collect();
     for key in [
         "max_position_embeddings",
-        "eos_token_id",
         "vocab_size",
         "hidden_size",
         "projection_dim",
@@ -252,6 +251,15 @@ fn parts_that_do_not_fit_are_told_together() {
     for key in ["crop_size", "projection_dim"] {
         assert!(image.iter().any(|text| text.contains(key)), "{key}: {image:?}");
     }
+}
+
+#[test]
+fn a_pooled_token_that_ends_no_text_is_a_warning() {
+    let copy = copied("tiny");
+    assert_eq!(text_tower_warnings(&copy.bundle), [""; 0]);
+    set(copy.folder.path(), "text_encoder/config.json", "eos_token_id", 5.into());
+    let warnings = text_tower_warnings(&copy.bundle);
+    assert!(warnings[0].contains("eos_token_id is 5"), "{warnings:?}");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 mod args;
 mod context;
 mod error;
+mod exit;
 pub mod metric_names;
 mod observe;
 mod openmp;
@@ -13,6 +14,7 @@ mod transport;
 pub use args::ServerArgs;
 pub use context::{REQUEST_ID_HEADER, RequestContext};
 pub use error::{Code, Error};
+pub use exit::exit;
 pub use observe::observe;
 pub use openmp::wait_passively;
 pub use server::{MAX_MESSAGE_BYTES, Services, shutdown_signal};

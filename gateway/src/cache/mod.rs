@@ -20,6 +20,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use prost::Message;
 use tracing::Instrument;
 use unclip_service::{Code, Error};
@@ -87,6 +89,9 @@ struct Slot {
 /// An encoded message and where it was.
 type Found = (Bytes, Source);
 
+/// A look into the levels that ends in a computation.
+type Load = BoxFuture<'static, Result<Found, Error>>;
+
 #[derive(Debug)]
 struct Levels {
     memory: Memory,
@@ -116,32 +121,32 @@ impl Cache {
     ///
     /// # Errors
     /// Those of `compute`.
-    pub async fn get_or_compute<M, F>(
+    pub fn get_or_compute<M, F>(
         &self,
         kind: &'static str,
         key: CacheKey,
         compute: F,
-    ) -> Result<(M, Source), Error>
+    ) -> impl Future<Output = Result<(M, Source), Error>> + Send
     where
         M: Message + Default + Clone + Send + Sync + 'static,
         F: Future<Output = Result<M, Error>> + Send + 'static,
     {
         let slot = Slot { kind, key };
-        let (result, source) = self.find(slot, compute).await;
-        metrics::counter!(metric_names::REQUESTS, "kind" => kind, "source" => source.label()).increment(1);
-        let message = M::decode(result?).map_err(|error| wrong_type(kind, &error))?;
-        Ok((message, source))
+        // On the heap at once: a call of a stage is tens of kilobytes, and the caller's future would hold them.
+        let load = Arc::clone(&self.levels).load(slot, compute).boxed();
+        async move {
+            let (result, source) = self.find(slot, load).await;
+            metrics::counter!(metric_names::REQUESTS, "kind" => kind, "source" => source.label())
+                .increment(1);
+            let message = M::decode(result?).map_err(|error| wrong_type(kind, &error))?;
+            Ok((message, source))
+        }
     }
 
-    async fn find<M, F>(&self, slot: Slot, compute: F) -> (Result<Bytes, Error>, Source)
-    where
-        M: Message + Default + 'static,
-        F: Future<Output = Result<M, Error>> + Send + 'static,
-    {
+    async fn find(&self, slot: Slot, load: Load) -> (Result<Bytes, Error>, Source) {
         if let Some(bytes) = self.levels.memory.get(&slot).await {
             return (Ok(bytes), Source::Memory);
         }
-        let load = Box::pin(Arc::clone(&self.levels).load(slot, compute));
         let Landed { value, own } = self.flights.run(slot, load).await;
         let source = match &value {
             _ if !own => Source::Joined,

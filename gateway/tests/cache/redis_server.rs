@@ -33,7 +33,7 @@ impl RedisServer {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap_or_else(|error| match error.kind() {
-                ErrorKind::NotFound => panic!("redis-server is not installed; run `make setup`"),
+                ErrorKind::NotFound => panic!("redis-server is not installed; run `make setup-tests`"),
                 _ => panic!("redis-server can't be run: {error}"),
             });
         let mut log = BufReader::new(child.stdout.take().unwrap());

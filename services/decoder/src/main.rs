@@ -1,11 +1,12 @@
 //! `unclip-decoder`: the decoder as a process of its own.
 
 use std::net::SocketAddr;
+use std::process::ExitCode;
 
 use clap::Parser;
 use unclip_decoder::Decoder;
 use unclip_engine::ComputePermit;
-use unclip_service::{ServerArgs, Services, wait_passively};
+use unclip_service::{ServerArgs, Services, exit, wait_passively};
 use unclip_stage::{BundleArgs, DeviceArgs, EngineArgs};
 
 /// Decoder of unclip: CLIP image embeddings to small pictures.
@@ -25,9 +26,9 @@ struct Args {
     server: ServerArgs,
 }
 
-fn main() -> anyhow::Result<()> {
+fn main() -> ExitCode {
     wait_passively();
-    run(Args::parse())
+    exit(run(Args::parse()))
 }
 
 #[tokio::main]

@@ -1,11 +1,12 @@
 //! `unclip-prior`: the prior as a process of its own.
 
 use std::net::SocketAddr;
+use std::process::ExitCode;
 
 use clap::Parser;
 use unclip_engine::ComputePermit;
 use unclip_prior::Prior;
-use unclip_service::{ServerArgs, Services, connect, wait_passively};
+use unclip_service::{ServerArgs, Services, connect, exit, wait_passively};
 use unclip_stage::{BundleArgs, DeviceArgs, EngineArgs};
 
 /// Prior of unclip: CLIP text embeddings to CLIP image embeddings.
@@ -28,9 +29,9 @@ struct Args {
     server: ServerArgs,
 }
 
-fn main() -> anyhow::Result<()> {
+fn main() -> ExitCode {
     wait_passively();
-    run(Args::parse())
+    exit(run(Args::parse()))
 }
 
 #[tokio::main]

@@ -1,10 +1,11 @@
 //! `unclip-text-encoder`: the text encoder as a process of its own.
 
 use std::net::SocketAddr;
+use std::process::ExitCode;
 
 use clap::Parser;
 use unclip_engine::ComputePermit;
-use unclip_service::{ServerArgs, Services};
+use unclip_service::{ServerArgs, Services, exit};
 use unclip_stage::{BundleArgs, OnnxRuntimeArgs};
 use unclip_text_encoder::TextEncoder;
 
@@ -23,9 +24,12 @@ struct Args {
     server: ServerArgs,
 }
 
+fn main() -> ExitCode {
+    exit(run(Args::parse()))
+}
+
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
-    let args = Args::parse();
+async fn run(args: Args) -> anyhow::Result<()> {
     args.server.telemetry.start("info")?;
     let encoder = TextEncoder::start(&args.bundle, args.onnxruntime.path(), ComputePermit::new()).await?;
     args.server.serve(args.listen, Services::new().with(encoder.into_service())).await

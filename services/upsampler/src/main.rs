@@ -1,10 +1,11 @@
 //! `unclip-upsampler`: the upsampler as a process of its own.
 
 use std::net::SocketAddr;
+use std::process::ExitCode;
 
 use clap::Parser;
 use unclip_engine::ComputePermit;
-use unclip_service::{ServerArgs, Services, wait_passively};
+use unclip_service::{ServerArgs, Services, exit, wait_passively};
 use unclip_stage::{BundleArgs, DeviceArgs, EngineArgs};
 use unclip_upsampler::Upsampler;
 
@@ -25,9 +26,9 @@ struct Args {
     server: ServerArgs,
 }
 
-fn main() -> anyhow::Result<()> {
+fn main() -> ExitCode {
     wait_passively();
-    run(Args::parse())
+    exit(run(Args::parse()))
 }
 
 #[tokio::main]

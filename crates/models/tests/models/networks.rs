@@ -1,15 +1,14 @@
 //! Every network against diffusers 0.42.1, in f32 on the CPU, with another timestep in each row.
 
-mod common;
-
-use common::{Fixture, assert_close, fixtures};
+use crate::fixtures::{Fixture, assert_close, fixtures};
 use tch::Tensor;
 use unclip_bundle::Component;
 use unclip_bundle::config::Config;
 use unclip_models::networks::{ContextBatch, TextProj, UNet2DConditionModel, UNet2DModel, mask_bias};
 use unclip_models::rows::stack_rows;
 use unclip_models::{
-    DecoderModel, ModelError, Params, Placement, PriorModel, SafetensorsSource, UpsamplerModel,
+    DecoderModel, EmbeddingStatistics, ModelError, Params, Placement, PriorModel, SafetensorsSource,
+    UpsamplerModel,
 };
 
 /// The largest absolute difference; what is seen is below 1e-5.
@@ -39,6 +38,7 @@ fn prior() {
         let x = fixture.golden("prior.x");
         let out = model.forward(&x, &timesteps, &contexts.each_ref()).unwrap();
         assert_close(&format!("{} prior", fixture.name), &out, &fixture.golden("prior.out"), TOLERANCE);
+        let statistics = EmbeddingStatistics::load(&fixture.bundle).unwrap();
         let rows = [fixture.row("prior.x", 0), fixture.row("prior.x", 1)];
         let rows = rows.map(|row| statistics.denormalise(&row).unwrap());
         let rows = stack_rows(&rows.each_ref().map(Vec::as_slice), &x.size()[1..]).unwrap();

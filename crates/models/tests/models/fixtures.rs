@@ -1,5 +1,4 @@
 //! Fixture bundles, and goldens of diffusers 0.42.1 on torch 2.11.0 that `tests/reference/make_fixtures.py` wrote.
-#![allow(dead_code, reason = "each test file uses a part")]
 
 use std::path::{Path, PathBuf};
 

@@ -1,11 +1,9 @@
 //! What `unclip import` finds out about a bundle without reading its weights.
 
-mod common;
-
 use std::collections::HashMap;
 use std::path::Path;
 
-use common::{Fixture, fixtures};
+use crate::fixtures::{Fixture, fixtures};
 use safetensors::SafeTensors;
 use serde_json::{Value, json};
 use unclip_bundle::{Bundle, BundleError};

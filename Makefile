@@ -1,0 +1,64 @@
+# Every target is a command anyone can type; `make help` lists them.
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-tests setup-tools build demo test lint fmt docs fixtures bench-reference clean
+
+PROMPT ?= a red heart
+BUNDLE ?= out/demo-bundle
+OUT    ?= out/demo.png
+
+help: ## List the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1 \t\2/p' $(MAKEFILE_LIST) | expand -t 28
+
+setup: ## Fetch the native libraries (libtorch, ONNX Runtime) into .native/; needs python3 with pip
+	@scripts/need.sh c++ g++
+	@python3 scripts/setup_native.py
+
+setup-tests: setup ## What the tests need besides: a Redis server, Python's gRPC client
+	@scripts/need.sh redis-server redis-server
+	@scripts/pip_target.sh tests/clients/requirements.txt .python/clients
+
+setup-tools: ## What `make lint` needs besides: buf, from the npm registry
+	@scripts/need.sh npm npm
+	@cd tools && cmp -s package-lock.json node_modules/.installed \
+	  || (npm ci --no-audit --no-fund --loglevel=error && cp package-lock.json node_modules/.installed)
+
+build: setup ## Build target/release/unclip and the servers
+	cargo build --release --bins
+
+# Until a trained bundle ships with the repository, the demo draws with a tiny bundle of random weights.
+demo: setup ## Draw a picture: make demo PROMPT="a red heart"
+	cargo build --release --package unclip
+	@test -f $(BUNDLE)/unclip.json || target/release/unclip import tests/fixtures/tiny/bundle --output $(BUNDLE)
+	target/release/unclip generate --bundle $(BUNDLE) --prompt "$(PROMPT)" --output $(OUT)
+	@echo "note: the demo bundle has random weights, so the picture is coloured noise; a trained one is to come"
+
+test: setup-tests ## Run every test
+	cargo build --workspace --bins
+	cargo test --workspace
+
+lint: setup setup-tools ## Formatting, clippy, buf, and generated files that drifted
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- --deny warnings
+	tools/node_modules/.bin/buf lint
+	tools/node_modules/.bin/buf format --diff --exit-code
+	cargo run --quiet --package unclip-proto --example reference | diff - docs/grpc.md
+
+fmt: setup-tools ## Format Rust and protobuf files
+	cargo fmt --all
+	tools/node_modules/.bin/buf format --write
+
+docs: ## Write docs/grpc.md from the contracts
+	cargo run --quiet --package unclip-proto --example reference > docs/grpc.md
+
+fixtures: ## Make tests/fixtures anew with Python's diffusers (about 3 GB of packages into .python/reference)
+	@scripts/pip_target.sh tests/reference/requirements.txt .python/reference
+	PYTHONPATH=.python/reference python3 tests/reference/make_fixtures.py
+
+bench-reference: setup ## Time the decoder's U-Net against diffusers, same weights, dtype and threads, alternating
+	@scripts/pip_target.sh tests/reference/requirements.txt .python/reference
+	cargo build --release --package unclip-models --example bench_unet
+	PYTHONPATH=.python/reference python3 bench/reference/compare.py
+
+clean: ## Remove what was built; keeps what was fetched
+	cargo clean
+	rm -rf out
