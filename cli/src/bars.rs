@@ -24,7 +24,8 @@ impl Bars {
         let style = ProgressStyle::with_template("{prefix:<13} {bar:40} {pos:>4}/{len:<4} {elapsed}")
             .unwrap_or_else(|_| ProgressStyle::default_bar());
         let bars = STAGES.map(|stage| {
-            let bar = all.add(ProgressBar::new(0).with_style(style.clone()).with_prefix(stage_name(stage)));
+            // The steps are unknown until the stage starts; with none at all the bar would look full.
+            let bar = all.add(ProgressBar::new(1).with_style(style.clone()).with_prefix(stage_name(stage)));
             bar.tick();
             (stage, bar)
         });

@@ -86,7 +86,8 @@ fn list(errors: &[BundleError]) -> String {
     lines.join("\n")
 }
 
-/// Lays a copy of the checkpoint at `to`: hard links where the file system can, copies where it can't.
+/// Lays a copy of the checkpoint at `to`. Weights are hard links where the file system can; small files are copies, since
+/// people edit them.
 fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
     if to.is_dir() && to.read_dir()?.next().is_some() {
         bail!("{}: not empty; give a new directory, or remove it first", to.display());
@@ -100,10 +101,14 @@ fn copy_folder(from: &Path, to: &Path) -> anyhow::Result<()> {
         let (source, target) = entry.map(|entry| (entry.path(), to.join(entry.file_name())))?;
         if source.is_dir() {
             copy_folder(&source, &target)?;
-        } else if std::fs::hard_link(&source, &target).is_err() {
+        } else if !is_weights(&source) || std::fs::hard_link(&source, &target).is_err() {
             std::fs::copy(&source, &target)
                 .with_context(|| format!("{} can't be copied", source.display()))?;
         }
     }
     Ok(())
+}
+
+fn is_weights(path: &Path) -> bool {
+    path.extension().is_some_and(|ending| ending == "safetensors")
 }

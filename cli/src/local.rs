@@ -7,29 +7,32 @@ use unclip_gateway::{CacheArgs, Gateway, Stages};
 use unclip_image_encoder::ImageEncoder;
 use unclip_prior::Prior;
 use unclip_service::{Services, in_process};
-use unclip_stage::{BundleArgs, DeviceArgs, EngineArgs, OnnxRuntimeArgs};
+use unclip_stage::{NetworkArgs, OnnxRuntimeArgs};
 use unclip_text_encoder::TextEncoder;
 use unclip_upsampler::Upsampler;
 
 /// What the stages need.
+#[derive(Debug, clap::Args)]
 pub(crate) struct LocalArgs {
-    pub(crate) bundle: BundleArgs,
-    pub(crate) device: DeviceArgs,
-    pub(crate) engine: EngineArgs,
+    #[command(flatten)]
+    pub(crate) network: NetworkArgs,
+    #[command(flatten)]
     pub(crate) onnxruntime: OnnxRuntimeArgs,
+    #[command(flatten)]
     pub(crate) cache: CacheArgs,
 }
 
 /// Loads every stage that the bundle has. They share one compute permit, so that their steps take turns on the machine.
 pub(crate) async fn services(args: &LocalArgs) -> anyhow::Result<Services> {
     let permit = ComputePermit::new();
-    let LocalArgs { bundle, device, engine, onnxruntime, cache } = args;
+    let LocalArgs { network, onnxruntime, cache } = args;
+    let bundle = &network.bundle;
     let text_encoder = TextEncoder::start(bundle, onnxruntime.path(), permit.clone()).await?.into_service();
     let to_text_encoder = in_process(Services::new().with(text_encoder.clone()));
-    let prior = Prior::start(bundle, device, engine, permit.clone(), Some(to_text_encoder.clone())).await?;
+    let prior = Prior::start(network, permit.clone(), Some(to_text_encoder.clone())).await?;
     let prior = prior.into_service();
-    let decoder = Decoder::start(bundle, device, engine, permit.clone()).await?.into_service();
-    let upsampler = Upsampler::start(bundle, device, engine, permit.clone()).await?.into_service();
+    let decoder = Decoder::start(network, permit.clone()).await?.into_service();
+    let upsampler = Upsampler::start(network, permit.clone()).await?.into_service();
     let stages = Stages::new(
         to_text_encoder,
         in_process(Services::new().with(prior.clone())),

@@ -10,7 +10,7 @@ use unclip_proto::v1::generate_image_response::Event;
 use unclip_proto::v1::unclip_service_client::UnclipServiceClient;
 use unclip_proto::v1::{GenerateImageRequest, GeneratedImage, SamplingOptions};
 use unclip_service::{MAX_MESSAGE_BYTES, RequestContext, TelemetryArgs, Transport, connect, in_process};
-use unclip_stage::{BundleArgs, DeviceArgs, EngineArgs, OnnxRuntimeArgs};
+use unclip_stage::{BundleArgs, DeviceArgs, EngineArgs, NetworkArgs, OnnxRuntimeArgs};
 
 use crate::bars::Bars;
 use crate::import::import_if_needed;
@@ -127,9 +127,11 @@ async fn transport(args: &Args) -> anyhow::Result<Transport> {
     let bundle = args.bundle.clone().context("--bundle or --endpoint is needed")?;
     import_if_needed(&bundle)?;
     let local = LocalArgs {
-        bundle: BundleArgs { bundle, threads: args.threads },
-        device: args.device.clone(),
-        engine: args.engine.clone(),
+        network: NetworkArgs {
+            bundle: BundleArgs { bundle, threads: args.threads },
+            device: args.device.clone(),
+            engine: args.engine.clone(),
+        },
         onnxruntime: args.onnxruntime.clone(),
         cache: CacheArgs::in_memory(),
     };

@@ -1,7 +1,6 @@
 //! The engine as its users see it.
 
 use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::Instant;
 
 use tokio::sync::oneshot;
@@ -13,7 +12,9 @@ use crate::meters::Meters;
 use crate::panics::catch;
 use crate::queue::{JobQueue, Refusal, Ticket};
 use crate::worker::{Clock, Shared, Worker};
-use crate::{ComputePermit, DenoiseError, Denoiser, Job, JobHandle, Load, StartError, SubmitError};
+use crate::{
+    ComputePermit, DenoiseError, Denoiser, Job, JobHandle, Load, OwnedThread, StartError, SubmitError,
+};
 
 /// An engine's limits. Each is at least 1.
 #[derive(Debug, Clone)]
@@ -49,7 +50,7 @@ pub struct Engine<C> {
     name: String,
     shared: Arc<Shared<C>>,
     jobs: JobCount,
-    thread: Option<JoinHandle<()>>,
+    thread: Option<OwnedThread>,
 }
 
 impl<C: Send + 'static> Engine<C> {
@@ -96,8 +97,7 @@ impl<C: Send + 'static> Engine<C> {
                 Ok(denoiser) => drop(built.send(Ok(())).map(|()| Worker::new(denoiser, shared).run())),
             }
         };
-        let thread =
-            std::thread::Builder::new().name(format!("unclip-{}", self.name.replace('\0', ""))).spawn(run);
+        let thread = OwnedThread::spawn(&format!("unclip-{}", self.name), run);
         self.thread = Some(thread.map_err(StartError::Thread)?);
         Ok(())
     }
@@ -153,13 +153,7 @@ impl<C: Send + 'static> Engine<C> {
 
 impl<C> Drop for Engine<C> {
     fn drop(&mut self) {
+        // Then the thread is waited for, as a field.
         self.shared.queue.stop();
-        let Some(thread) = self.thread.take() else { return };
-        // The thread's panic has been reported by the panic hook.
-        let join = move || drop(thread.join());
-        match tokio::runtime::Handle::try_current() {
-            Ok(runtime) => drop(runtime.spawn_blocking(join)),
-            Err(_) => join(),
-        }
     }
 }

@@ -41,6 +41,7 @@ mod queue;
 mod row;
 #[cfg(test)]
 mod tests;
+mod thread;
 mod trajectory;
 mod worker;
 
@@ -52,3 +53,4 @@ pub use job::{Job, Start};
 pub use load::Load;
 pub use mailbox::JobHandle;
 pub use permit::{ComputeGuard, ComputePermit};
+pub use thread::OwnedThread;

@@ -1,7 +1,10 @@
 //! Whether the parts of a bundle fit together.
 
 use serde_json::Value;
-use unclip_bundle::config::{PriorConfig, TextProjConfig, UNet2DConditionConfig, UNet2DConfig};
+use unclip_bundle::config::{
+    ClipTextConfig, ClipVisionConfig, PriorConfig, TextProjConfig, TokenizerConfig, UNet2DConditionConfig,
+    UNet2DConfig,
+};
 use unclip_bundle::{Bundle, BundleError, Component};
 
 use crate::{DecoderModel, PriorModel, Report, UpsamplerModel};
@@ -24,6 +27,9 @@ fn misfits(bundle: &Bundle) -> Vec<BundleError> {
     let first = bundle.config::<UNet2DConfig>(Component::SuperResFirst).ok();
     let last = bundle.config::<UNet2DConfig>(Component::SuperResLast).ok();
     let mut errors = Vec::new();
+    if let Some(prior) = &prior {
+        errors.extend(clip_fits(bundle, prior));
+    }
     if let (Some(prior), Some(text_proj)) = (&prior, &text_proj) {
         errors.extend(prior_fits(prior, text_proj));
     }
@@ -37,6 +43,27 @@ fn misfits(bundle: &Bundle) -> Vec<BundleError> {
         errors.extend(upsamplers_fit(first, last));
     }
     errors
+}
+
+/// The prior takes the text tower's outputs and makes what the image tower makes.
+fn clip_fits(bundle: &Bundle, prior: &PriorConfig) -> Vec<BundleError> {
+    let dim = ("prior/config.json embedding_dim", prior.embedding_dim);
+    let tokens = ("prior/config.json num_embeddings", prior.num_embeddings);
+    let text = bundle.config::<ClipTextConfig>(Component::TextEncoder).ok().into_iter().flat_map(|text| {
+        [
+            differ(("text_encoder/config.json projection_dim", text.projection_dim), dim),
+            differ(("text_encoder/config.json hidden_size", text.hidden_size), dim),
+        ]
+    });
+    let length = bundle.config::<TokenizerConfig>(Component::Tokenizer).ok().map(|tokenizer| {
+        let name = "tokenizer/tokenizer_config.json model_max_length";
+        differ((name, tokenizer.model_max_length), tokens)
+    });
+    let image = bundle
+        .config::<ClipVisionConfig>(Component::ImageEncoder)
+        .ok()
+        .map(|image| differ(("image_encoder/config.json projection_dim", image.projection_dim), dim));
+    text.chain(length).chain(image).flatten().collect()
 }
 
 fn prior_fits(prior: &PriorConfig, text_proj: &TextProjConfig) -> Vec<BundleError> {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tonic::body::Body;
 use tonic::transport::Endpoint;
+use tonic::{Status, TimeoutExpired};
 use tower::util::BoxCloneSyncService;
 use tower::{BoxError, ServiceExt};
 
@@ -42,7 +43,17 @@ pub fn connect(flag: &str, address: &str) -> Result<Transport, Error> {
         .initial_stream_window_size(4 << 20)
         .initial_connection_window_size(16 << 20)
         .connect_lazy();
-    Ok(BoxCloneSyncService::new(channel.map_err(|error| TransportError(error.into()))))
+    Ok(BoxCloneSyncService::new(channel.map_err(|error| TransportError(describe(error)))))
+}
+
+/// tonic's channel ends a call at its deadline by itself, and calls that CANCELLED. The server is then one that hangs: the
+/// caller has to hear of its deadline.
+fn describe(error: tonic::transport::Error) -> BoxError {
+    let sources = std::iter::successors(std::error::Error::source(&error), |error| error.source());
+    match sources.into_iter().any(<dyn std::error::Error>::is::<TimeoutExpired>) {
+        true => Status::deadline_exceeded("no answer before the deadline; allow more time").into(),
+        false => error.into(),
+    }
 }
 
 /// The way to services in this process.

@@ -82,6 +82,20 @@ impl EngineArgs {
     }
 }
 
+/// Flags of a stage that runs a network on an engine.
+#[derive(Clone, Debug, Args)]
+pub struct NetworkArgs {
+    /// Which model.
+    #[command(flatten)]
+    pub bundle: BundleArgs,
+    /// Where it computes.
+    #[command(flatten)]
+    pub device: DeviceArgs,
+    /// The engine's limits.
+    #[command(flatten)]
+    pub engine: EngineArgs,
+}
+
 /// Where ONNX Runtime is.
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Device")]

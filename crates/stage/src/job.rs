@@ -96,7 +96,7 @@ impl JobOptions {
 ///
 /// # Errors
 /// A missing or impossible position, a checkpoint that does not fit, or more steps done than asked for.
-pub async fn start(
+pub(crate) async fn start(
     noise: Option<&NoiseMessage>,
     resume: Option<&Checkpoint>,
     shape: &[usize],

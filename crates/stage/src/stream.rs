@@ -9,7 +9,6 @@ use tonic::Status;
 use tracing::Instrument;
 use unclip_engine::{Event, Finished, JobHandle};
 use unclip_proto::v1::{Checkpoint, Preview, Progress, Tensor};
-use unclip_service::Error;
 
 use crate::{job_error, noise_message};
 
@@ -32,12 +31,12 @@ pub enum StreamEvent {
 
 /// Streams the events of a job whose sample has this shape, each made into a message by `event`, and its result, made into
 /// the last message by `result`. When the client drops the stream, the job is cancelled.
-pub fn forward<M: Send + 'static>(
+pub(crate) fn forward<M: Send + 'static>(
     stage: &'static str,
     handle: JobHandle,
     shape: Vec<usize>,
     event: impl Fn(StreamEvent) -> M + Send + 'static,
-    result: impl FnOnce(Finished) -> Result<M, Error> + Send + 'static,
+    result: impl FnOnce(Finished) -> M + Send + 'static,
 ) -> StageStream<M> {
     let (sender, receiver) = mpsc::channel(CAPACITY);
     let work = async move {
@@ -56,14 +55,14 @@ async fn pump<M>(
     shape: &[usize],
     sender: &mpsc::Sender<Result<M, Status>>,
     event: impl Fn(StreamEvent) -> M,
-    result: impl FnOnce(Finished) -> Result<M, Error>,
+    result: impl FnOnce(Finished) -> M,
 ) {
     while let Some(next) = handle.next_event().await {
         if sender.send(Ok(event(describe(next, shape)))).await.is_err() {
             return;
         }
     }
-    let last = handle.finish().await.map_err(|error| job_error(stage, &error)).and_then(result);
+    let last = handle.finish().await.map_err(|error| job_error(stage, &error)).map(result);
     // A client that is gone by now is nobody to tell.
     let _ = sender.send(last.map_err(Status::from)).await;
 }

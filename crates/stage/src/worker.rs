@@ -4,13 +4,15 @@ use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use tokio::sync::{mpsc, oneshot};
-use unclip_engine::ComputePermit;
+use unclip_engine::{ComputePermit, OwnedThread};
 use unclip_service::{Code, Error};
 
 /// Owns a model on a thread. Calls wait in a bounded queue; a call whose caller is gone is skipped.
 pub struct Worker<I, O> {
     stage: &'static str,
+    /// Dropped first: that ends the thread.
     calls: mpsc::Sender<Call<I, O>>,
+    _thread: OwnedThread,
 }
 
 struct Call<I, O> {
@@ -36,19 +38,18 @@ impl<I: Send + 'static, O: Send + 'static> Worker<I, O> {
     {
         let (calls, receiver) = mpsc::channel(queue);
         let (built, is_built) = oneshot::channel();
-        std::thread::Builder::new().name(format!("unclip-{stage}").replace(' ', "-")).spawn(move || {
-            match build() {
+        let thread =
+            OwnedThread::spawn(&format!("unclip-{stage}").replace(' ', "-"), move || match build() {
                 Err(error) => drop(built.send(Err(error))),
                 Ok(model) => {
                     drop(built.send(Ok(())));
                     serve(stage, model, receiver, &permit, run);
                 }
-            }
-        })?;
+            })?;
         is_built
             .await
             .unwrap_or_else(|_| Err(std::io::Error::other("building the model panicked").into()))?;
-        Ok(Self { stage, calls })
+        Ok(Self { stage, calls, _thread: thread })
     }
 
     /// Runs the model on `input`.

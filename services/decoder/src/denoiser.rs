@@ -1,8 +1,9 @@
 //! The decoder's network under the engine.
 
-use unclip_engine::{Branch, DenoiseError, Denoiser, Lane};
+use unclip_engine::{DenoiseError, Denoiser, Lane};
 use unclip_models::{DecoderContext, DecoderModel, ModelError, rows};
 use unclip_proto::PlainText;
+use unclip_stage::Branches;
 
 /// What a picture is drawn from.
 pub(crate) struct Condition {
@@ -15,10 +16,7 @@ pub(crate) struct Condition {
 }
 
 /// The condition, projected once.
-pub(crate) struct Context {
-    conditional: DecoderContext,
-    unconditional: Option<DecoderContext>,
-}
+type Context = Branches<DecoderContext>;
 
 /// The network.
 pub(crate) struct DecoderDenoiser(pub(crate) DecoderModel);
@@ -26,7 +24,7 @@ pub(crate) struct DecoderDenoiser(pub(crate) DecoderModel);
 impl DecoderDenoiser {
     /// Without guidance's image embedding it is the unconditional branch: learned null for the picture, and a text.
     fn context(&self, image: Option<&[f32]>, text: &PlainText) -> Result<DecoderContext, DenoiseError> {
-        self.0.context(image, &text.embedding, &text.hidden_states, &text.mask).map_err(denoise_error)
+        self.0.context(image, &text.embedding, &text.hidden_states, &text.mask).map_err(DenoiseError::model)
     }
 }
 
@@ -46,27 +44,12 @@ impl Denoiser for DecoderDenoiser {
     fn forward(&mut self, lanes: &[Lane<'_, Context>]) -> Result<Vec<Vec<f32>>, DenoiseError> {
         let samples: Vec<_> = lanes.iter().map(|lane| lane.x_t).collect();
         let timesteps: Vec<_> = lanes.iter().map(|lane| lane.timestep).collect();
-        let contexts = lanes.iter().map(context_of).collect::<Result<Vec<_>, _>>()?;
+        let contexts = lanes.iter().map(Branches::of).collect::<Result<Vec<_>, _>>()?;
         let shape = self.0.sample_shape().map(|size| i64::try_from(size).unwrap_or(i64::MAX));
-        let run = || {
+        let run = || -> Result<_, ModelError> {
             let x = rows::stack_rows(&samples, &shape)?;
             rows::split_rows(&self.0.forward(&x, &timesteps, &contexts)?)
         };
-        run().map_err(denoise_error)
+        run().map_err(DenoiseError::model)
     }
-}
-
-fn context_of<'a>(lane: &Lane<'a, Context>) -> Result<&'a DecoderContext, DenoiseError> {
-    match lane.branch {
-        Branch::Conditional => Ok(&lane.context.conditional),
-        Branch::Unconditional => lane
-            .context
-            .unconditional
-            .as_ref()
-            .ok_or_else(|| DenoiseError::Condition("negative: missing, guidance needs it".to_owned())),
-    }
-}
-
-fn denoise_error(error: ModelError) -> DenoiseError {
-    DenoiseError::model(error)
 }

@@ -7,7 +7,7 @@ use clap::Parser;
 use unclip_decoder::Decoder;
 use unclip_engine::ComputePermit;
 use unclip_service::{ServerArgs, Services, exit, wait_passively};
-use unclip_stage::{BundleArgs, DeviceArgs, EngineArgs};
+use unclip_stage::NetworkArgs;
 
 /// Decoder of unclip: CLIP image embeddings to small pictures.
 #[derive(Debug, Parser)]
@@ -17,11 +17,7 @@ struct Args {
     #[arg(long, env = "UNCLIP_LISTEN", default_value = "127.0.0.1:50055", value_name = "HOST:PORT")]
     listen: SocketAddr,
     #[command(flatten)]
-    bundle: BundleArgs,
-    #[command(flatten)]
-    device: DeviceArgs,
-    #[command(flatten)]
-    engine: EngineArgs,
+    network: NetworkArgs,
     #[command(flatten)]
     server: ServerArgs,
 }
@@ -34,6 +30,6 @@ fn main() -> ExitCode {
 #[tokio::main]
 async fn run(args: Args) -> anyhow::Result<()> {
     args.server.telemetry.start("info")?;
-    let decoder = Decoder::start(&args.bundle, &args.device, &args.engine, ComputePermit::new()).await?;
+    let decoder = Decoder::start(&args.network, ComputePermit::new()).await?;
     args.server.serve(args.listen, Services::new().with(decoder.into_service())).await
 }

@@ -1,37 +1,23 @@
 //! The decoder's gRPC service.
 
 use tonic::{Request, Response, Status};
-use unclip_diffusion::SchedulerConfig;
-use unclip_engine::{Engine, Finished, Job};
-use unclip_proto::v1::decode_response::Event;
 use unclip_proto::v1::decoder_service_server::{DecoderService, DecoderServiceServer};
 use unclip_proto::v1::{
-    DecodeRequest, DecodeResponse, DecodeResult, DecoderServiceGetModelInfoRequest,
-    DecoderServiceGetModelInfoResponse, Tensor,
+    DecodeRequest, DecodeResponse, DecoderServiceGetModelInfoRequest, DecoderServiceGetModelInfoResponse,
 };
-use unclip_proto::{Sampling, SamplingDefaults};
 use unclip_service::{Error, MAX_MESSAGE_BYTES, RequestContext};
-use unclip_stage::{
-    JobOptions, StageInfo, StageStream, StreamEvent, forward, noise_message, start, submit_error,
-};
+use unclip_stage::{DiffusionStage, PictureRequest, StageStream};
 
 use crate::denoiser::Condition;
 
-const STAGE: &str = "decoder";
-
-/// Karlo's defaults in the reference pipeline (diffusers 0.42.1, UnCLIPPipeline).
-const DEFAULTS: SamplingDefaults = SamplingDefaults { steps: 25, guidance_scale: Some(8.0) };
-
-/// The decoder: an engine and what it serves.
+/// The decoder.
 pub struct Decoder {
-    engine: Engine<Condition>,
-    info: StageInfo,
-    scheduler: SchedulerConfig,
+    stage: DiffusionStage<Condition>,
 }
 
 impl Decoder {
-    pub(crate) fn new(engine: Engine<Condition>, info: StageInfo, scheduler: SchedulerConfig) -> Self {
-        Self { engine, info, scheduler }
+    pub(crate) fn new(stage: DiffusionStage<Condition>) -> Self {
+        Self { stage }
     }
 
     /// The gRPC service.
@@ -41,20 +27,24 @@ impl Decoder {
             .max_encoding_message_size(MAX_MESSAGE_BYTES)
     }
 
-    async fn job(&self, context: &RequestContext, request: DecodeRequest) -> Result<Job<Condition>, Error> {
-        let sampling = Sampling::resolve(request.options.as_ref(), DEFAULTS, "options")?;
+    async fn draw(
+        &self,
+        context: &RequestContext,
+        request: DecodeRequest,
+    ) -> Result<StageStream<DecodeResponse>, Error> {
+        let info = self.stage.info();
+        let sampling = self.stage.sampling(request.options.as_ref())?;
         let guided = sampling.is_guided();
         let condition = Condition {
-            image_embedding: self.info.embedding("image_embedding", request.image_embedding.as_ref())?,
-            text: self.info.text("text", request.text.as_ref())?,
-            negative: guided.then(|| self.info.text("negative", request.negative.as_ref())).transpose()?,
+            image_embedding: info.embedding("image_embedding", request.image_embedding.as_ref())?,
+            text: info.text("text", request.text.as_ref())?,
+            negative: guided.then(|| info.text("negative", request.negative.as_ref())).transpose()?,
         };
-        let shape = self.info.picture_shape();
-        let sample_len = shape.iter().product();
-        let options =
-            JobOptions::new(&self.scheduler, sampling, sample_len, request.stream.as_ref(), context)?;
-        let start = start(request.noise.as_ref(), request.resume.as_ref(), &shape, options.steps()).await?;
-        Ok(options.job(condition, start))
+        let DecodeRequest { noise, stream, resume, .. } = request;
+        let rest = PictureRequest { noise, stream, resume };
+        // The reference pipeline clamps the sample before it goes on to the upsampler.
+        let pixel = |value: f32| value.clamp(-1.0, 1.0);
+        self.stage.draw(context, sampling, rest, condition, pixel).await
     }
 }
 
@@ -64,44 +54,14 @@ impl DecoderService for Decoder {
 
     async fn decode(&self, request: Request<DecodeRequest>) -> Result<Response<Self::DecodeStream>, Status> {
         let context = RequestContext::of(request.extensions());
-        let job = self.job(&context, request.into_inner()).await?;
-        let handle = self.engine.submit(job).map_err(|error| submit_error(STAGE, &error))?;
-        let shape = self.info.picture_shape().to_vec();
-        let fingerprint = self.info.fingerprint();
-        let result = {
-            let shape = shape.clone();
-            move |finished| Ok(message(Event::Result(result(&shape, &finished, fingerprint))))
-        };
-        Ok(Response::new(forward(STAGE, handle, shape, event, result)))
+        Ok(Response::new(self.draw(&context, request.into_inner()).await?))
     }
 
     async fn get_model_info(
         &self,
         _: Request<DecoderServiceGetModelInfoRequest>,
     ) -> Result<Response<DecoderServiceGetModelInfoResponse>, Status> {
-        let model_info = Some(self.info.model.clone());
+        let model_info = Some(self.stage.info().model.clone());
         Ok(Response::new(DecoderServiceGetModelInfoResponse { model_info }))
     }
-}
-
-fn event(event: StreamEvent) -> DecodeResponse {
-    message(match event {
-        StreamEvent::Progress(progress) => Event::Progress(progress),
-        StreamEvent::Preview(preview) => Event::Preview(preview),
-        StreamEvent::Checkpoint(checkpoint) => Event::Checkpoint(checkpoint),
-    })
-}
-
-/// The reference pipeline clamps the sample before it goes on to the upsampler.
-fn result(shape: &[usize], finished: &Finished, model_fingerprint: String) -> DecodeResult {
-    let pixels: Vec<f32> = finished.sample.iter().map(|value| value.clamp(-1.0, 1.0)).collect();
-    DecodeResult {
-        image: Some(Tensor::from_f32(shape, &pixels)),
-        noise: Some(noise_message(finished.noise)),
-        model_fingerprint,
-    }
-}
-
-fn message(event: Event) -> DecodeResponse {
-    DecodeResponse { event: Some(event) }
 }

@@ -3,37 +3,38 @@
 use anyhow::Context as _;
 use unclip_bundle::config::{TextProjConfig, TokenizerConfig, UNet2DConditionConfig};
 use unclip_bundle::{Bundle, Component, Manifest};
-use unclip_diffusion::SchedulerConfig;
-use unclip_engine::{ComputePermit, DenoiseError, Engine};
+use unclip_engine::{ComputePermit, DenoiseError};
 use unclip_models::{DecoderModel, Placement, set_threads};
-use unclip_stage::{BundleArgs, DeviceArgs, EngineArgs, StageInfo};
+use unclip_proto::SamplingDefaults;
+use unclip_stage::{DiffusionSpec, DiffusionStage, NetworkArgs, StageInfo};
 
 use crate::Decoder;
 use crate::denoiser::DecoderDenoiser;
+
+/// Karlo's defaults in the reference pipeline (diffusers 0.42.1, UnCLIPPipeline).
+const DEFAULTS: SamplingDefaults = SamplingDefaults { steps: 25, guidance_scale: Some(8.0) };
 
 impl Decoder {
     /// Loads the decoder onto its device. `permit` is shared with whatever else computes there.
     ///
     /// # Errors
     /// A bundle that is incomplete or not imported, or a device or dtype that is not to be had.
-    pub async fn start(
-        bundle: &BundleArgs,
-        device: &DeviceArgs,
-        engine: &EngineArgs,
-        permit: ComputePermit,
-    ) -> anyhow::Result<Self> {
-        let (files, manifest) = bundle.open()?;
-        let placement = Placement::parse(&device.device, &device.dtype)?;
-        let scheduler: SchedulerConfig = files.json(Component::DecoderScheduler, "scheduler_config.json")?;
-        let info = info(&files, &manifest, placement)?;
-        let threads = bundle.threads();
+    pub async fn start(args: &NetworkArgs, permit: ComputePermit) -> anyhow::Result<Self> {
+        let (bundle, manifest) = args.bundle.open()?;
+        let placement = Placement::parse(&args.device.device, &args.device.dtype)?;
+        let spec = DiffusionSpec {
+            name: "decoder",
+            info: info(&bundle, &manifest, placement)?,
+            scheduler: bundle.json(Component::DecoderScheduler, "scheduler_config.json")?,
+            defaults: DEFAULTS,
+        };
+        let threads = args.bundle.threads();
         let build = move || {
             set_threads(threads);
-            DecoderModel::load(&files, placement).map(DecoderDenoiser).map_err(DenoiseError::model)
+            DecoderModel::load(&bundle, placement).map(DecoderDenoiser).map_err(DenoiseError::model)
         };
-        let engine =
-            Engine::start(engine.config("decoder", permit), build).await.context("starting the decoder")?;
-        Ok(Self::new(engine, info, scheduler))
+        let stage = DiffusionStage::start(spec, &args.engine, permit, build).await;
+        Ok(Self::new(stage.context("starting the decoder")?))
     }
 }
 

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use unclip_engine::{Branch, DenoiseError, Denoiser, Lane};
+use unclip_engine::{DenoiseError, Denoiser, Lane};
 use unclip_models::{ModelError, PriorContext, PriorModel, rows};
 use unclip_proto::PlainText;
+use unclip_stage::Branches;
 
 /// What an image embedding is sampled for.
 #[derive(Clone)]
@@ -16,10 +17,7 @@ pub(crate) struct Condition {
 }
 
 /// The condition, projected once.
-pub(crate) struct Context {
-    conditional: PriorContext,
-    unconditional: Option<PriorContext>,
-}
+type Context = Branches<PriorContext>;
 
 /// The network.
 pub(crate) struct PriorDenoiser(pub(crate) PriorModel);
@@ -46,23 +44,12 @@ impl Denoiser for PriorDenoiser {
     fn forward(&mut self, lanes: &[Lane<'_, Context>]) -> Result<Vec<Vec<f32>>, DenoiseError> {
         let samples: Vec<_> = lanes.iter().map(|lane| lane.x_t).collect();
         let timesteps: Vec<_> = lanes.iter().map(|lane| lane.timestep).collect();
-        let contexts = lanes.iter().map(context_of).collect::<Result<Vec<_>, _>>()?;
+        let contexts = lanes.iter().map(Branches::of).collect::<Result<Vec<_>, _>>()?;
         let dim = i64::try_from(self.0.embedding_dim()).unwrap_or(i64::MAX);
         let run = || -> Result<_, ModelError> {
             let x = rows::stack_rows(&samples, &[dim])?;
             rows::split_rows(&self.0.forward(&x, &timesteps, &contexts)?)
         };
         run().map_err(DenoiseError::model)
-    }
-}
-
-fn context_of<'a>(lane: &Lane<'a, Context>) -> Result<&'a PriorContext, DenoiseError> {
-    match lane.branch {
-        Branch::Conditional => Ok(&lane.context.conditional),
-        Branch::Unconditional => lane
-            .context
-            .unconditional
-            .as_ref()
-            .ok_or_else(|| DenoiseError::Condition("negative: missing, guidance needs it".to_owned())),
     }
 }

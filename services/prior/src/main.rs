@@ -7,7 +7,7 @@ use clap::Parser;
 use unclip_engine::ComputePermit;
 use unclip_prior::Prior;
 use unclip_service::{ServerArgs, Services, connect, exit, wait_passively};
-use unclip_stage::{BundleArgs, DeviceArgs, EngineArgs};
+use unclip_stage::NetworkArgs;
 
 /// Prior of unclip: CLIP text embeddings to CLIP image embeddings.
 #[derive(Debug, Parser)]
@@ -20,11 +20,7 @@ struct Args {
     #[arg(long, env = "UNCLIP_TEXT_ENCODER", value_name = "URL")]
     text_encoder: Option<String>,
     #[command(flatten)]
-    bundle: BundleArgs,
-    #[command(flatten)]
-    device: DeviceArgs,
-    #[command(flatten)]
-    engine: EngineArgs,
+    network: NetworkArgs,
     #[command(flatten)]
     server: ServerArgs,
 }
@@ -38,7 +34,6 @@ fn main() -> ExitCode {
 async fn run(args: Args) -> anyhow::Result<()> {
     args.server.telemetry.start("info")?;
     let text_encoder = args.text_encoder.as_deref().map(|url| connect("--text-encoder", url)).transpose()?;
-    let prior =
-        Prior::start(&args.bundle, &args.device, &args.engine, ComputePermit::new(), text_encoder).await?;
+    let prior = Prior::start(&args.network, ComputePermit::new(), text_encoder).await?;
     args.server.serve(args.listen, Services::new().with(prior.into_service())).await
 }

@@ -6,39 +6,31 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 use tracing::Instrument;
-use unclip_diffusion::SchedulerConfig;
-use unclip_engine::{Engine, Finished, JobHandle, Start};
+use unclip_engine::{Finished, JobHandle, Start};
 use unclip_models::EmbeddingStatistics;
+use unclip_proto::PlainText;
 use unclip_proto::v1::prior_service_server::{PriorService, PriorServiceServer};
 use unclip_proto::v1::sample_prior_response::Event;
 use unclip_proto::v1::{
     Embedding, PriorResult, PriorResults, PriorServiceGetModelInfoRequest, PriorServiceGetModelInfoResponse,
     Progress, SamplePriorRequest, SamplePriorResponse,
 };
-use unclip_proto::{PlainText, Sampling, SamplingDefaults};
 use unclip_service::{Error, MAX_MESSAGE_BYTES, RequestContext};
-use unclip_stage::{JobOptions, StageInfo, StageStream, noise_message, submit_error};
+use unclip_stage::{DiffusionStage, StageStream, noise_message};
 
 use crate::captions::Captions;
 use crate::denoiser::Condition;
 use crate::items::{self, Item};
 use crate::run::run;
 
-pub(crate) const STAGE: &str = "prior";
-
-/// Karlo's defaults in the reference pipeline (diffusers 0.42.1, UnCLIPPipeline).
-const DEFAULTS: SamplingDefaults = SamplingDefaults { steps: 25, guidance_scale: Some(4.0) };
-
 /// Messages that may wait for a slow client; progress beyond that is dropped.
 const CAPACITY: usize = 4;
 
-/// The prior: an engine and what it serves.
+/// The prior.
 pub struct Prior(Arc<Shared>);
 
 pub(crate) struct Shared {
-    pub(crate) engine: Engine<Condition>,
-    pub(crate) info: StageInfo,
-    pub(crate) scheduler: SchedulerConfig,
+    pub(crate) stage: DiffusionStage<Condition>,
     pub(crate) statistics: EmbeddingStatistics,
     pub(crate) captions: Captions,
 }
@@ -66,14 +58,12 @@ impl Prior {
 impl Shared {
     async fn submit(&self, context: &RequestContext, request: SamplePriorRequest) -> Result<Batch, Error> {
         let candidates = items::candidates(&request)?;
-        let sampling = Sampling::resolve(request.options.as_ref(), DEFAULTS, "options")?;
-        let dim = self.info.model.embedding_dim as usize;
-        let options = JobOptions::new(&self.scheduler, sampling, dim, None, context)?;
-        let resolved = items::resolve(request.items, &self.info, &self.captions, context).await?;
+        let info = self.stage.info();
+        let sampling = self.stage.sampling(request.options.as_ref())?;
+        let options = self.stage.options(sampling, info.model.embedding_dim as usize, None, context)?;
+        let resolved = items::resolve(request.items, info, &self.captions, context).await?;
         let negative = match sampling.is_guided() {
-            true => {
-                Some(items::negative(request.negative.as_ref(), &self.info, &self.captions, context).await?)
-            }
+            true => Some(items::negative(request.negative.as_ref(), info, &self.captions, context).await?),
             false => None,
         };
         let mut batch = Batch { texts: Vec::new(), handles: Vec::new(), candidates };
@@ -82,8 +72,7 @@ impl Shared {
                 let start = Start::Noise(noise.clone());
                 options.skip_run(&mut noise)?;
                 let condition = Condition { text: Arc::clone(&text), negative: negative.clone() };
-                let handle = self.engine.submit(options.job(condition, start));
-                batch.handles.push(handle.map_err(|error| submit_error(STAGE, &error))?);
+                batch.handles.push(self.stage.submit(options.job(condition, start))?);
             }
             batch.texts.push(text);
         }
@@ -93,12 +82,12 @@ impl Shared {
     /// Follows a batch to its end and picks the best candidate of every item.
     async fn finish(&self, batch: Batch, progress: impl FnMut(Progress)) -> Result<PriorResults, Error> {
         let Batch { texts, handles, candidates } = batch;
-        let finished = run(handles, progress).await?;
+        let finished = run(self.stage.name(), handles, progress).await?;
         let results =
             texts.iter().zip(finished.chunks(candidates)).map(|(text, samples)| self.best(text, samples));
         Ok(PriorResults {
             results: results.collect::<Result<_, _>>()?,
-            model_fingerprint: self.info.fingerprint(),
+            model_fingerprint: self.stage.info().fingerprint(),
         })
     }
 
@@ -115,7 +104,7 @@ impl Shared {
         let best = (0..scores.len()).max_by(|a, b| scores[*a].total_cmp(&scores[*b]));
         let (best, last) = best.zip(samples.last()).ok_or_else(|| failed(&"no samples"))?;
         Ok(PriorResult {
-            embedding: Some(Embedding::new(&self.info.model.space, &embeddings[best])),
+            embedding: Some(Embedding::new(&self.stage.info().model.space, &embeddings[best])),
             scores,
             noise: Some(noise_message(last.noise)),
         })
@@ -156,7 +145,7 @@ impl PriorService for Prior {
         &self,
         _: Request<PriorServiceGetModelInfoRequest>,
     ) -> Result<Response<PriorServiceGetModelInfoResponse>, Status> {
-        let model_info = Some(self.0.info.model.clone());
+        let model_info = Some(self.0.stage.info().model.clone());
         Ok(Response::new(PriorServiceGetModelInfoResponse { model_info }))
     }
 }

@@ -7,11 +7,10 @@ use unclip_proto::v1::Progress;
 use unclip_service::Error;
 use unclip_stage::job_error;
 
-use crate::rpc::STAGE;
-
 /// Waits for every job; `progress` hears how far the one is that is furthest behind. The first failure ends all: the other
 /// jobs are cancelled.
 pub(crate) async fn run(
+    stage: &str,
     handles: Vec<JobHandle>,
     mut progress: impl FnMut(Progress),
 ) -> Result<Vec<Finished>, Error> {
@@ -19,7 +18,7 @@ pub(crate) async fn run(
     let mut reported = 0;
     let (sender, mut news) = mpsc::unbounded_channel();
     let jobs = try_join_all(
-        handles.into_iter().enumerate().map(|(job, handle)| follow(job, handle, sender.clone())),
+        handles.into_iter().enumerate().map(|(job, handle)| follow(stage, job, handle, sender.clone())),
     );
     tokio::pin!(jobs);
     loop {
@@ -40,6 +39,7 @@ pub(crate) async fn run(
 }
 
 async fn follow(
+    stage: &str,
     job: usize,
     mut handle: JobHandle,
     news: mpsc::UnboundedSender<(usize, u32, u32)>,
@@ -50,5 +50,5 @@ async fn follow(
             let _ = news.send((job, step, steps));
         }
     }
-    handle.finish().await.map_err(|error| job_error(STAGE, &error))
+    handle.finish().await.map_err(|error| job_error(stage, &error))
 }

@@ -3,16 +3,19 @@
 use anyhow::Context as _;
 use unclip_bundle::config::PriorConfig;
 use unclip_bundle::{Bundle, Component, Manifest};
-use unclip_diffusion::SchedulerConfig;
-use unclip_engine::{ComputePermit, DenoiseError, Engine};
+use unclip_engine::{ComputePermit, DenoiseError};
 use unclip_models::{EmbeddingStatistics, Placement, PriorModel, set_threads};
+use unclip_proto::SamplingDefaults;
 use unclip_service::Transport;
-use unclip_stage::{BundleArgs, DeviceArgs, EngineArgs, StageInfo};
+use unclip_stage::{DiffusionSpec, DiffusionStage, NetworkArgs, StageInfo};
 
 use crate::Prior;
 use crate::captions::Captions;
 use crate::denoiser::PriorDenoiser;
 use crate::rpc::Shared;
+
+/// Karlo's defaults in the reference pipeline (diffusers 0.42.1, UnCLIPPipeline).
+const DEFAULTS: SamplingDefaults = SamplingDefaults { steps: 25, guidance_scale: Some(4.0) };
 
 impl Prior {
     /// Loads the prior onto its device. `permit` is shared with whatever else computes there. With a `text_encoder` it
@@ -21,26 +24,27 @@ impl Prior {
     /// # Errors
     /// A bundle that is incomplete or not imported, or a device or dtype that is not to be had.
     pub async fn start(
-        bundle: &BundleArgs,
-        device: &DeviceArgs,
-        engine: &EngineArgs,
+        args: &NetworkArgs,
         permit: ComputePermit,
         text_encoder: Option<Transport>,
     ) -> anyhow::Result<Self> {
-        let (files, manifest) = bundle.open()?;
-        let placement = Placement::parse(&device.device, &device.dtype)?;
-        let scheduler: SchedulerConfig = files.json(Component::PriorScheduler, "scheduler_config.json")?;
-        let info = info(&files, &manifest, placement)?;
-        let statistics = EmbeddingStatistics::load(&files)?;
-        let threads = bundle.threads();
+        let (bundle, manifest) = args.bundle.open()?;
+        let placement = Placement::parse(&args.device.device, &args.device.dtype)?;
+        let spec = DiffusionSpec {
+            name: "prior",
+            info: info(&bundle, &manifest, placement)?,
+            scheduler: bundle.json(Component::PriorScheduler, "scheduler_config.json")?,
+            defaults: DEFAULTS,
+        };
+        let statistics = EmbeddingStatistics::load(&bundle)?;
+        let threads = args.bundle.threads();
         let build = move || {
             set_threads(threads);
-            PriorModel::load(&files, placement).map(PriorDenoiser).map_err(DenoiseError::model)
+            PriorModel::load(&bundle, placement).map(PriorDenoiser).map_err(DenoiseError::model)
         };
-        let engine =
-            Engine::start(engine.config("prior", permit), build).await.context("starting the prior")?;
-        let captions = Captions::new(text_encoder);
-        Ok(Self::new(Shared { engine, info, scheduler, statistics, captions }))
+        let stage = DiffusionStage::start(spec, &args.engine, permit, build).await;
+        let stage = stage.context("starting the prior")?;
+        Ok(Self::new(Shared { stage, statistics, captions: Captions::new(text_encoder) }))
     }
 }
 

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use unclip_engine::ComputePermit;
 use unclip_service::{ServerArgs, Services, exit, wait_passively};
-use unclip_stage::{BundleArgs, DeviceArgs, EngineArgs};
+use unclip_stage::NetworkArgs;
 use unclip_upsampler::Upsampler;
 
 /// Upsampler of unclip: small pictures to larger ones.
@@ -17,11 +17,7 @@ struct Args {
     #[arg(long, env = "UNCLIP_LISTEN", default_value = "127.0.0.1:50056", value_name = "HOST:PORT")]
     listen: SocketAddr,
     #[command(flatten)]
-    bundle: BundleArgs,
-    #[command(flatten)]
-    device: DeviceArgs,
-    #[command(flatten)]
-    engine: EngineArgs,
+    network: NetworkArgs,
     #[command(flatten)]
     server: ServerArgs,
 }
@@ -34,6 +30,6 @@ fn main() -> ExitCode {
 #[tokio::main]
 async fn run(args: Args) -> anyhow::Result<()> {
     args.server.telemetry.start("info")?;
-    let upsampler = Upsampler::start(&args.bundle, &args.device, &args.engine, ComputePermit::new()).await?;
+    let upsampler = Upsampler::start(&args.network, ComputePermit::new()).await?;
     args.server.serve(args.listen, Services::new().with(upsampler.into_service())).await
 }

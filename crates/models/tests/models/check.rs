@@ -109,6 +109,7 @@ fn parts_must_fit_each_other() {
         let (_folder, bundle) = copy(&fixture);
         edit_config(&bundle, "text_proj/config.json", "cross_attention_dim", json!(48));
         edit_config(&bundle, "super_res_last/config.json", "in_channels", json!(3));
+        edit_config(&bundle, "text_encoder/config.json", "projection_dim", json!(48));
         let scheduler = "decoder_scheduler/scheduler_config.json";
         edit_config(&bundle, scheduler, "variance_type", json!("fixed_small_log"));
         let report = check_bundle(&bundle);
@@ -118,8 +119,10 @@ fn parts_must_fit_each_other() {
             .filter(|error| matches!(error, BundleError::Mismatch { .. }))
             .map(ToString::to_string)
             .collect();
-        assert_eq!(mismatches.len(), 3, "{mismatches:?}");
-        for words in ["text_proj/config.json cross_attention_dim", "out_channels", "super_res_last"] {
+        assert_eq!(mismatches.len(), 4, "{mismatches:?}");
+        for words in
+            ["text_proj/config.json cross_attention_dim", "out_channels", "super_res_last", "text_encoder"]
+        {
             assert!(mismatches.iter().any(|text| text.contains(words)), "{words}: {mismatches:?}");
         }
     }

@@ -1,0 +1,132 @@
+//! A stage that denoises: its engine, its schedule and what it says of itself.
+
+use unclip_diffusion::SchedulerConfig;
+use unclip_engine::{ComputePermit, DenoiseError, Denoiser, Engine, Job, JobHandle, StartError};
+use unclip_proto::v1::{Checkpoint, NoisePosition, SamplingOptions, StreamOptions, Tensor};
+use unclip_proto::{Sampling, SamplingDefaults};
+use unclip_service::{Error, RequestContext};
+
+use crate::job::{JobOptions, noise_message, start};
+use crate::stream::{StageStream, StreamEvent, forward};
+use crate::{EngineArgs, StageInfo, submit_error};
+
+/// What a diffusion stage is, apart from its network.
+pub struct DiffusionSpec {
+    /// The stage's name in errors, logs and metrics.
+    pub name: &'static str,
+    /// What it says of itself.
+    pub info: StageInfo,
+    /// The checkpoint's schedule.
+    pub scheduler: SchedulerConfig,
+    /// Values for what a request leaves open.
+    pub defaults: SamplingDefaults,
+}
+
+/// A diffusion stage with its network on an engine. `C` is what a job brings along.
+pub struct DiffusionStage<C> {
+    spec: DiffusionSpec,
+    engine: Engine<C>,
+}
+
+/// What a request for a picture says besides its condition.
+pub struct PictureRequest {
+    /// The picture's generator.
+    pub noise: Option<NoisePosition>,
+    /// What to stream.
+    pub stream: Option<StreamOptions>,
+    /// Where to go on from.
+    pub resume: Option<Checkpoint>,
+}
+
+/// A finished picture.
+pub struct Picture {
+    /// `[3, height, width]`.
+    pub image: Tensor,
+    /// Where its generator stands.
+    pub noise: NoisePosition,
+    /// Fingerprint of the model that made it.
+    pub model_fingerprint: String,
+}
+
+impl<C: Send + 'static> DiffusionStage<C> {
+    /// Starts the engine, whose thread builds the network with `build`. `permit` is shared with whatever else computes on
+    /// the device.
+    ///
+    /// # Errors
+    /// Those of `build`.
+    pub async fn start<D: Denoiser<Condition = C>>(
+        spec: DiffusionSpec,
+        args: &EngineArgs,
+        permit: ComputePermit,
+        build: impl FnOnce() -> Result<D, DenoiseError> + Send + 'static,
+    ) -> Result<Self, StartError> {
+        let engine = Engine::start(args.config(spec.name, permit), build).await?;
+        Ok(Self { spec, engine })
+    }
+
+    /// The stage's name.
+    pub fn name(&self) -> &'static str {
+        self.spec.name
+    }
+
+    /// What the stage says of itself.
+    pub fn info(&self) -> &StageInfo {
+        &self.spec.info
+    }
+
+    /// A request's options with the stage's defaults in the gaps.
+    ///
+    /// # Errors
+    /// A value out of its range.
+    pub fn sampling(&self, options: Option<&SamplingOptions>) -> Result<Sampling, Error> {
+        Ok(Sampling::resolve(options, self.spec.defaults, "options")?)
+    }
+
+    /// What all jobs of a request for samples of `sample_len` values share.
+    ///
+    /// # Errors
+    /// More steps than the schedule has, or stream options out of range.
+    pub fn options(
+        &self,
+        sampling: Sampling,
+        sample_len: usize,
+        stream: Option<&StreamOptions>,
+        context: &RequestContext,
+    ) -> Result<JobOptions, Error> {
+        JobOptions::new(&self.spec.scheduler, sampling, sample_len, stream, context)
+    }
+
+    /// Queues a job.
+    ///
+    /// # Errors
+    /// A full queue, or a job that can't run.
+    pub fn submit(&self, job: Job<C>) -> Result<JobHandle, Error> {
+        self.engine.submit(job).map_err(|error| submit_error(self.name(), &error))
+    }
+
+    /// Draws a picture under `condition`, whose values are those of the sample mapped by `pixel`. When the client drops the
+    /// stream, the job is cancelled.
+    ///
+    /// # Errors
+    /// A noise position, stream options or checkpoint that are out of range, or a full queue.
+    pub async fn draw<M: From<StreamEvent> + From<Picture> + Send + 'static>(
+        &self,
+        context: &RequestContext,
+        sampling: Sampling,
+        request: PictureRequest,
+        condition: C,
+        pixel: impl Fn(f32) -> f32 + Send + 'static,
+    ) -> Result<StageStream<M>, Error> {
+        let shape = self.info().picture_shape();
+        let options = self.options(sampling, shape.iter().product(), request.stream.as_ref(), context)?;
+        let start = start(request.noise.as_ref(), request.resume.as_ref(), &shape, options.steps()).await?;
+        let handle = self.submit(options.job(condition, start))?;
+        let model_fingerprint = self.info().fingerprint();
+        let result = move |finished: unclip_engine::Finished| {
+            let pixels: Vec<f32> = finished.sample.iter().map(|value| pixel(*value)).collect();
+            let image = Tensor::from_f32(&shape, &pixels);
+            M::from(Picture { image, noise: noise_message(finished.noise), model_fingerprint })
+        };
+        Ok(forward(self.name(), handle, shape.to_vec(), M::from, result))
+    }
+}

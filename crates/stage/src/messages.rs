@@ -1,0 +1,36 @@
+//! Events and pictures as the messages of the picture stages. Decoder and upsampler stream the same things in messages of
+//! their own.
+
+use unclip_proto::v1::{
+    DecodeResponse, DecodeResult, UpsampleResponse, UpsampleResult, decode_response, upsample_response,
+};
+
+use crate::{Picture, StreamEvent};
+
+macro_rules! picture_messages {
+    ($response:ident, $result:ident, $event:path) => {
+        impl From<StreamEvent> for $response {
+            fn from(event: StreamEvent) -> Self {
+                use $event as Event;
+                let event = match event {
+                    StreamEvent::Progress(progress) => Event::Progress(progress),
+                    StreamEvent::Preview(preview) => Event::Preview(preview),
+                    StreamEvent::Checkpoint(checkpoint) => Event::Checkpoint(checkpoint),
+                };
+                Self { event: Some(event) }
+            }
+        }
+
+        impl From<Picture> for $response {
+            fn from(picture: Picture) -> Self {
+                use $event as Event;
+                let Picture { image, noise, model_fingerprint } = picture;
+                let result = $result { image: Some(image), noise: Some(noise), model_fingerprint };
+                Self { event: Some(Event::Result(result)) }
+            }
+        }
+    };
+}
+
+picture_messages!(DecodeResponse, DecodeResult, decode_response::Event);
+picture_messages!(UpsampleResponse, UpsampleResult, upsample_response::Event);
