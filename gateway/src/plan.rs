@@ -12,11 +12,6 @@ const MAX_PREVIEW_EVERY: u32 = 1000;
 /// The most prior samples per picture.
 pub const MAX_CANDIDATES: u32 = 8;
 
-/// Karlo's defaults in the reference pipeline (diffusers 0.42.1, UnCLIPPipeline).
-const PRIOR: SamplingDefaults = SamplingDefaults { steps: 25, guidance_scale: Some(4.0) };
-const DECODER: SamplingDefaults = SamplingDefaults { steps: 25, guidance_scale: Some(8.0) };
-const UPSAMPLER: SamplingDefaults = SamplingDefaults { steps: 7, guidance_scale: None };
-
 /// What to draw, without gaps.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Plan {
@@ -47,9 +42,13 @@ impl Plan {
             return Err(FieldError::out_of_range("seed", seed, 0, u64::MAX - u64::from(images)));
         }
         let mut plan = Self {
-            prior: Sampling::resolve(request.prior.as_ref(), PRIOR, "prior")?,
-            decoder: Sampling::resolve(request.decoder.as_ref(), DECODER, "decoder")?,
-            upsampler: Sampling::resolve(request.upsampler.as_ref(), UPSAMPLER, "upsampler")?,
+            prior: Sampling::resolve(request.prior.as_ref(), SamplingDefaults::PRIOR, "prior")?,
+            decoder: Sampling::resolve(request.decoder.as_ref(), SamplingDefaults::DECODER, "decoder")?,
+            upsampler: Sampling::resolve(
+                request.upsampler.as_ref(),
+                SamplingDefaults::UPSAMPLER,
+                "upsampler",
+            )?,
             format: format(request.format)?,
             prompt: request.prompt,
             negative_prompt: request.negative_prompt,

@@ -18,6 +18,17 @@ pub struct SamplingDefaults {
     pub guidance_scale: Option<f32>,
 }
 
+impl SamplingDefaults {
+    // Karlo's, from the reference pipeline (diffusers 0.42.1, UnCLIPPipeline).
+
+    /// Of the prior.
+    pub const PRIOR: Self = Self { steps: 25, guidance_scale: Some(4.0) };
+    /// Of the decoder.
+    pub const DECODER: Self = Self { steps: 25, guidance_scale: Some(8.0) };
+    /// Of the upsampler.
+    pub const UPSAMPLER: Self = Self { steps: 7, guidance_scale: None };
+}
+
 /// Sampling options without gaps.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Sampling {
@@ -113,15 +124,13 @@ fn eta(given: &SamplingOptions, sampler: Sampler, field: &str) -> Result<f32, Fi
 mod tests {
     use super::*;
 
-    const PRIOR: SamplingDefaults = SamplingDefaults { steps: 25, guidance_scale: Some(4.0) };
-
     fn resolve(options: SamplingOptions) -> Result<Sampling, FieldError> {
-        Sampling::resolve(Some(&options), PRIOR, "options")
+        Sampling::resolve(Some(&options), SamplingDefaults::PRIOR, "options")
     }
 
     #[test]
     fn absent_options_are_the_defaults() {
-        let sampling = Sampling::resolve(None, PRIOR, "options").unwrap();
+        let sampling = Sampling::resolve(None, SamplingDefaults::PRIOR, "options").unwrap();
         assert_eq!(sampling, Sampling { steps: 25, guidance_scale: 4.0, sampler: Sampler::Unclip, eta: 0.0 });
     }
 
@@ -163,7 +172,6 @@ mod tests {
     #[test]
     fn a_stage_without_guidance_refuses_it() {
         let options = SamplingOptions { guidance_scale: Some(2.0), ..Default::default() };
-        let defaults = SamplingDefaults { steps: 7, guidance_scale: None };
-        assert!(Sampling::resolve(Some(&options), defaults, "options").is_err());
+        assert!(Sampling::resolve(Some(&options), SamplingDefaults::UPSAMPLER, "options").is_err());
     }
 }

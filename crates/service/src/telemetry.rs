@@ -1,5 +1,6 @@
 //! Logs and metrics of a process.
 
+use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 
 use anyhow::Context as _;
@@ -43,7 +44,10 @@ impl TelemetryArgs {
         // ONNX Runtime tells about every graph optimisation at level info; a filter that names `ort` still wins.
         let filter = EnvFilter::try_new(format!("ort=warn,{given}"))
             .with_context(|| format!("--log: `{given}` is no filter"))?;
-        let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+        let logs = tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_ansi(std::io::stderr().is_terminal())
+            .with_writer(std::io::stderr);
         match self.log_format {
             LogFormat::Text => logs.try_init(),
             LogFormat::Json => logs.json().flatten_event(true).try_init(),

@@ -11,9 +11,6 @@ use unclip_stage::{DiffusionSpec, DiffusionStage, NetworkArgs, StageInfo};
 use crate::Decoder;
 use crate::denoiser::DecoderDenoiser;
 
-/// Karlo's defaults in the reference pipeline (diffusers 0.42.1, UnCLIPPipeline).
-const DEFAULTS: SamplingDefaults = SamplingDefaults { steps: 25, guidance_scale: Some(8.0) };
-
 impl Decoder {
     /// Loads the decoder onto its device. `permit` is shared with whatever else computes there.
     ///
@@ -26,7 +23,7 @@ impl Decoder {
             name: "decoder",
             info: info(&bundle, &manifest, placement)?,
             scheduler: bundle.json(Component::DecoderScheduler, "scheduler_config.json")?,
-            defaults: DEFAULTS,
+            defaults: SamplingDefaults::DECODER,
         };
         let threads = args.bundle.threads();
         let build = move || {

@@ -14,9 +14,6 @@ use crate::captions::Captions;
 use crate::denoiser::PriorDenoiser;
 use crate::rpc::Shared;
 
-/// Karlo's defaults in the reference pipeline (diffusers 0.42.1, UnCLIPPipeline).
-const DEFAULTS: SamplingDefaults = SamplingDefaults { steps: 25, guidance_scale: Some(4.0) };
-
 impl Prior {
     /// Loads the prior onto its device. `permit` is shared with whatever else computes there. With a `text_encoder` it
     /// takes captions too.
@@ -34,7 +31,7 @@ impl Prior {
             name: "prior",
             info: info(&bundle, &manifest, placement)?,
             scheduler: bundle.json(Component::PriorScheduler, "scheduler_config.json")?,
-            defaults: DEFAULTS,
+            defaults: SamplingDefaults::PRIOR,
         };
         let statistics = EmbeddingStatistics::load(&bundle)?;
         let threads = args.bundle.threads();

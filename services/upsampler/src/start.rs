@@ -11,9 +11,6 @@ use unclip_stage::{DiffusionSpec, DiffusionStage, NetworkArgs, StageInfo};
 use crate::Upsampler;
 use crate::denoiser::UpsamplerDenoiser;
 
-/// Karlo's default in the reference pipeline (diffusers 0.42.1, UnCLIPPipeline).
-const DEFAULTS: SamplingDefaults = SamplingDefaults { steps: 7, guidance_scale: None };
-
 impl Upsampler {
     /// Loads the upsampler onto its device. `permit` is shared with whatever else computes there.
     ///
@@ -26,7 +23,7 @@ impl Upsampler {
             name: "upsampler",
             info: info(&bundle, &manifest, placement)?,
             scheduler: bundle.json(Component::SuperResScheduler, "scheduler_config.json")?,
-            defaults: DEFAULTS,
+            defaults: SamplingDefaults::UPSAMPLER,
         };
         let threads = args.bundle.threads();
         let build = move || {
