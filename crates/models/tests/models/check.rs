@@ -107,9 +107,9 @@ fn every_bad_tensor_is_named() {
 fn parts_must_fit_each_other() {
     for fixture in fixtures() {
         let (_folder, bundle) = copy(&fixture);
-        edit_config(&bundle, "text_proj/config.json", "cross_attention_dim", json!(48));
+        edit_config(&bundle, "text_proj/config.json", "cross_attention_dim", json!(47));
         edit_config(&bundle, "super_res_last/config.json", "in_channels", json!(3));
-        edit_config(&bundle, "text_encoder/config.json", "projection_dim", json!(48));
+        edit_config(&bundle, "text_encoder/config.json", "projection_dim", json!(47));
         let scheduler = "decoder_scheduler/scheduler_config.json";
         edit_config(&bundle, scheduler, "variance_type", json!("fixed_small_log"));
         let report = check_bundle(&bundle);
