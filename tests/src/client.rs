@@ -175,4 +175,3 @@ pub fn with_timeout<T>(message: T, timeout: &'static str) -> Request<T> {
     request.metadata_mut().insert("grpc-timeout", timeout.parse().unwrap());
     request
 }
-

@@ -40,7 +40,8 @@ impl Cluster {
             Server::stage("unclip-upsampler", &path, flags),
         );
         let redis = Redis::start();
-        let gateway = gateway([&text_encoder, &prior, &decoder, &upsampler], &["--redis", &redis.url()]).await;
+        let gateway =
+            gateway([&text_encoder, &prior, &decoder, &upsampler], &["--redis", &redis.url()]).await;
         Self { text_encoder, image_encoder, prior, decoder, upsampler, gateway, redis, bundle }
     }
 

@@ -8,17 +8,15 @@ use unclip_proto::v1::{GenerateImageRequest, SamplingOptions};
 
 use crate::bundle::fixtures;
 
-/// Steps by stage.
 #[derive(Clone, Copy, Debug, Deserialize)]
-pub struct Steps {
+struct Steps {
     prior: u32,
     decoder: u32,
     super_res: u32,
 }
 
-/// Guidance scale by stage.
 #[derive(Clone, Copy, Debug, Deserialize)]
-pub struct Guidance {
+struct Guidance {
     prior: f32,
     decoder: f32,
 }
@@ -39,14 +37,18 @@ pub struct Case {
     file: String,
     /// How far diffusers' own picture moves when its networks compute in bf16.
     pub bf16_mean_abs_error: f64,
+    /// How far diffusers' own decoder output moves when its networks compute in f64.
+    pub f64_decoded_mean_abs_error: f64,
+    /// How far its picture does.
+    pub f64_mean_abs_error: f64,
 }
+
+/// Above this mean distance of diffusers' own f32 and f64 decoder outputs a rounding error has decided the sign of a pixel.
+const CHAOTIC: f64 = 1e-5;
 
 impl Case {
     /// The same question to the gateway.
     pub fn request(&self) -> GenerateImageRequest {
-        let options = |steps, guidance_scale| {
-            Some(SamplingOptions { steps: Some(steps), guidance_scale, ..Default::default() })
-        };
         GenerateImageRequest {
             prompt: self.prompt.clone(),
             n: Some(self.n),
@@ -58,6 +60,32 @@ impl Case {
             ..Default::default()
         }
     }
+
+    /// Options for prior, decoder and upsampler when they are called one by one: diffusers guides in neither stage when
+    /// no scale is above 1.
+    pub fn stage_options(&self) -> [Option<SamplingOptions>; 3] {
+        let Guidance { prior, decoder } = self.guidance;
+        let [prior, decoder] = if prior <= 1.0 && decoder <= 1.0 { [1.0; 2] } else { [prior, decoder] };
+        [
+            options(self.steps.prior, Some(prior)),
+            options(self.steps.decoder, Some(decoder)),
+            options(self.steps.super_res, None),
+        ]
+    }
+
+    /// The caption.
+    pub fn prompt(&self) -> &str {
+        &self.prompt
+    }
+
+    /// Whether the decoder's output hangs on rounding errors, in diffusers too: the upsampler makes much of little then.
+    pub fn is_chaotic(&self) -> bool {
+        self.f64_decoded_mean_abs_error > CHAOTIC
+    }
+}
+
+fn options(steps: u32, guidance_scale: Option<f32>) -> Option<SamplingOptions> {
+    Some(SamplingOptions { steps: Some(steps), guidance_scale, ..Default::default() })
 }
 
 /// An f32 array.
@@ -69,10 +97,14 @@ pub struct Array {
 }
 
 impl Array {
-    /// Element `index` of the outermost axis. An array of one element there stands for every index: a caption is encoded
-    /// once for all pictures.
+    /// The elements for a batch of `count`. An array of one element on its outermost axis stands for all: a caption is
+    /// encoded once for all pictures.
+    pub fn for_batch(&self, count: usize) -> Vec<f32> {
+        if self.shape[0] == count { self.values.clone() } else { self.values.repeat(count) }
+    }
+
+    /// Element `index` of the outermost axis.
     pub fn row(&self, index: usize) -> &[f32] {
-        let index = if self.shape[0] == 1 { 0 } else { index };
         let length = self.values.len() / self.shape[0];
         &self.values[index * length..(index + 1) * length]
     }

@@ -79,7 +79,8 @@ fn picture(side: usize) -> Tensor {
 /// A PNG file with a gradient.
 fn png(width: u32, height: u32) -> Vec<u8> {
     let shade = |value: u32| u8::try_from(value % 256).unwrap();
-    let image = RgbImage::from_fn(width, height, |x, y| image::Rgb([shade(x * 6), shade(y * 8), shade(x + y)]));
+    let image =
+        RgbImage::from_fn(width, height, |x, y| image::Rgb([shade(x * 6), shade(y * 8), shade(x + y)]));
     let mut file = Cursor::new(Vec::new());
     image.write_to(&mut file, image::ImageFormat::Png).unwrap();
     file.into_inner()

@@ -2,11 +2,17 @@
 //!
 //! Every test runs the programs of the profile it was built in, offline and on ports that the operating system chooses.
 
-#![expect(clippy::unwrap_used, clippy::panic, clippy::print_stderr, reason = "a panic in a test is the report")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "a panic in a test is the report"
+)]
 
 mod bundle;
 mod client;
 mod cluster;
+mod command;
 mod golden;
 mod inputs;
 mod measure;
@@ -17,11 +23,15 @@ mod redis;
 mod wait;
 
 pub use bundle::{Bundle, fixture, scratch};
-pub use client::{Bare, Generation, StageRun, bare, decode, encode_image, encode_text, generate, sample_prior, upsample, with_timeout};
+pub use client::{
+    Bare, Generation, StageRun, bare, decode, encode_image, encode_text, generate, sample_prior, upsample,
+    with_timeout,
+};
 pub use cluster::{Cluster, Local};
+pub use command::{Run, run_in};
 pub use golden::{Array, Case, Golden, goldens};
 pub use inputs::Inputs;
-pub use measure::{assert_close, assert_same_picture, compare, values};
+pub use measure::{assert_close, assert_same_pictures, compare, values};
 pub use metrics::Metrics;
 pub use process::{CPU, Server};
 pub use programs::{program, repository};

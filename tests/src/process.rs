@@ -15,7 +15,7 @@ use crate::metrics::Metrics;
 use crate::programs::program;
 use crate::wait::wait_for;
 
-/// Flags that make a stage compute as the goldens were made. One thread: the tests run several servers on few cores.
+/// Flags that make a stage compute as the goldens were made.
 pub const CPU: [&str; 4] = ["--device", "cpu", "--dtype", "f32"];
 
 /// Lines of a failed test's servers that are shown.
@@ -56,7 +56,7 @@ impl Server {
         }
     }
 
-    /// As [`Server::start`] for a stage of the bundle at `bundle`.
+    /// As [`Server::start`] for a stage of the bundle at `bundle`, with one thread: several servers run on few cores.
     pub async fn stage(name: &str, bundle: &Path, arguments: &[&str]) -> Self {
         let bundle = ["--bundle", bundle.to_str().unwrap(), "--threads", "1"];
         Self::start(name, &[&bundle, arguments].concat()).await
@@ -82,7 +82,14 @@ impl Server {
         let mut command = clean_command(name.split(' ').next().unwrap());
         let mut child = command
             .args(name.split(' ').skip(1))
-            .args(["--listen", "127.0.0.1:0", "--log-format", "json", "--metrics-listen", &metrics.to_string()])
+            .args([
+                "--listen",
+                "127.0.0.1:0",
+                "--log-format",
+                "json",
+                "--metrics-listen",
+                &metrics.to_string(),
+            ])
             .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -143,6 +150,12 @@ impl Server {
     /// Sends a signal, as `TERM`.
     pub fn signal(&self, signal: &str) {
         send_signal(self.child.id(), signal);
+    }
+
+    /// Ends it as a crash would.
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
     }
 
     /// Waits for its end.

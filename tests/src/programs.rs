@@ -64,10 +64,15 @@ fn build(folder: &Path) {
         Some(profile) => profile,
     };
     eprintln!("tests: programs are missing or out of date; running cargo build --workspace --bins");
-    let status = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
-        .args(["build", "--workspace", "--bins", "--offline", "--profile", profile])
-        .current_dir(repository())
-        .status();
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    // What cargo tells this test of its own package would make build scripts run again that watch these variables.
+    for (variable, _) in std::env::vars_os() {
+        if ["CARGO_PKG_", "CARGO_MANIFEST_"].iter().any(|own| variable.to_string_lossy().starts_with(own)) {
+            command.env_remove(&variable);
+        }
+    }
+    let arguments = ["build", "--workspace", "--bins", "--offline", "--profile", profile];
+    let status = command.args(arguments).current_dir(repository()).status();
     assert!(
         status.as_ref().is_ok_and(std::process::ExitStatus::success),
         "the programs under test can't be built ({status:?}); run cargo build --workspace --bins"

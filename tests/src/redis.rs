@@ -61,7 +61,8 @@ impl Redis {
     /// Waits until it holds so many entries: gateways store behind their answers.
     pub async fn holds(&self, entries: usize) {
         let expected = format!(":{entries}\r\n");
-        wait_for(&format!("{entries} entries in Redis"), async || (self.size() == expected).then_some(())).await;
+        wait_for(&format!("{entries} entries in Redis"), async || (self.size() == expected).then_some(()))
+            .await;
     }
 
     /// The reply to DBSIZE, as it is on the wire.

@@ -18,6 +18,13 @@ use crate::observe;
 /// The largest message any server or client takes: a tensor of 64 MiB with room for the rest.
 pub const MAX_MESSAGE_BYTES: usize = 72 << 20;
 
+/// What every server has besides its own services.
+const SHARED_SERVICES: [&str; 3] = [
+    "grpc.health.v1.Health",
+    "grpc.reflection.v1.ServerReflection",
+    "grpc.reflection.v1alpha.ServerReflection",
+];
+
 /// gRPC services that will share a port.
 #[derive(Default)]
 pub struct Services {
@@ -70,7 +77,7 @@ impl Services {
             reporter.set_service_status(name, ServingStatus::Serving).await;
         }
         self.routes.add_service(health);
-        add_reflection(&mut self.routes)?;
+        add_reflection(&mut self.routes, &self.names)?;
         let names = std::mem::take(&mut self.names);
         let router = self.router();
         tracing::info!(address = %listener.local_addr()?, "serving");
@@ -78,11 +85,13 @@ impl Services {
     }
 }
 
-fn add_reflection(routes: &mut RoutesBuilder) -> anyhow::Result<()> {
+/// The contracts of all servers are known to each, but it lists only what it serves.
+fn add_reflection(routes: &mut RoutesBuilder, names: &[&'static str]) -> anyhow::Result<()> {
     let builder = || {
-        tonic_reflection::server::Builder::configure()
+        let builder = tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(unclip_proto::FILE_DESCRIPTOR_SET)
-            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET);
+        names.iter().chain(&SHARED_SERVICES).fold(builder, |builder, name| builder.with_service_name(*name))
     };
     routes.add_service(builder().build_v1().context("reflection v1")?);
     // Several clients still ask for the older version only.

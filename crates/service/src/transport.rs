@@ -1,11 +1,12 @@
 //! How a client reaches a stage: over the network, or by a call in the same process. Both speak the same protocol, so the
 //! embedded pipeline is the production code with other wiring.
 
+use std::error::Error as StdError;
 use std::time::Duration;
 
 use tonic::body::Body;
 use tonic::transport::Endpoint;
-use tonic::{Status, TimeoutExpired};
+use tonic::{ConnectError, Status, TimeoutExpired};
 use tower::util::BoxCloneSyncService;
 use tower::{BoxError, ServiceExt};
 
@@ -43,16 +44,21 @@ pub fn connect(flag: &str, address: &str) -> Result<Transport, Error> {
         .initial_stream_window_size(4 << 20)
         .initial_connection_window_size(16 << 20)
         .connect_lazy();
-    Ok(BoxCloneSyncService::new(channel.map_err(|error| TransportError(describe(error)))))
+    let address = address.to_owned();
+    let channel = channel.map_err(move |error| TransportError(describe(&address, error)));
+    Ok(BoxCloneSyncService::new(channel))
 }
 
-/// tonic's channel ends a call at its deadline by itself, and calls that CANCELLED. The server is then one that hangs: the
-/// caller has to hear of its deadline.
-fn describe(error: tonic::transport::Error) -> BoxError {
-    let sources = std::iter::successors(std::error::Error::source(&error), |error| error.source());
-    match sources.into_iter().any(<dyn std::error::Error>::is::<TimeoutExpired>) {
-        true => Status::deadline_exceeded("no answer before the deadline; allow more time").into(),
-        false => error.into(),
+/// Says more than tonic's channel does of calls that it ended itself. At a call's deadline it says CANCELLED, while the
+/// caller has to hear of the deadline; and of a server that is not there it does not say which.
+fn describe(address: &str, error: tonic::transport::Error) -> BoxError {
+    let sources = || std::iter::successors(StdError::source(&error), |&source| source.source());
+    if sources().any(<dyn StdError>::is::<TimeoutExpired>) {
+        Status::deadline_exceeded("no answer before the deadline; allow more time").into()
+    } else if sources().any(<dyn StdError>::is::<ConnectError>) {
+        Status::unavailable(format!("{address} can't be reached; is the server running?")).into()
+    } else {
+        error.into()
     }
 }
 
