@@ -13,6 +13,6 @@ mod rpc;
 mod stages;
 
 pub use args::{CacheArgs, StageArgs};
-pub use plan::{MAX_CANDIDATES, MAX_IMAGES};
+pub use plan::check;
 pub use rpc::Gateway;
 pub use stages::Stages;

@@ -4,13 +4,21 @@ use unclip_proto::v1::{GenerateImageRequest, ImageFormat};
 use unclip_proto::{FieldError, Sampling, SamplingDefaults, check_text};
 
 /// The most pictures of one request.
-pub const MAX_IMAGES: u32 = 16;
+const MAX_IMAGES: u32 = 16;
 
 /// The most previews make sense for: a stage's steps.
 const MAX_PREVIEW_EVERY: u32 = 1000;
 
 /// The most prior samples per picture.
-pub const MAX_CANDIDATES: u32 = 8;
+const MAX_CANDIDATES: u32 = 8;
+
+/// Checks a request as the gateway will.
+///
+/// # Errors
+/// The first field that is out of its range.
+pub fn check(request: &GenerateImageRequest) -> Result<(), FieldError> {
+    Plan::new(request.clone()).map(drop)
+}
 
 /// What to draw, without gaps.
 #[derive(Clone, Debug, PartialEq)]

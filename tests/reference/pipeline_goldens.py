@@ -47,7 +47,7 @@ CASES = (
     Case("low_prior_guidance", "oil painting of the sea at night", 123456789, (2, 3, 2), (0.5, 3.0)),
     Case("fewest_steps", "cat", 1, (2, 2, 2), (1.5, 1.0), n=3),
     Case("one_step_more_than_defaults", "portrait of the astronaut", 99, (26, 24, 8), (1.0, 2.0)),
-    Case("unguided_two_images", "it's raining in the city", 11, (3, 3, 3), (0.0, 1.0), n=2),
+    Case("unguided_two_images", "it's raining in the city", 14, (3, 3, 3), (0.0, 1.0), n=2),
     Case("variation", "", 5, (0, 5, 3), (0.0, 3.0), image="wide"),
     Case("variation_two_images_unguided", "", 6, (0, 3, 2), (0.0, 1.0), n=2, image="tall"),
 )

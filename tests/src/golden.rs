@@ -37,14 +37,7 @@ pub struct Case {
     file: String,
     /// How far diffusers' own picture moves when its networks compute in bf16.
     pub bf16_mean_abs_error: f64,
-    /// How far diffusers' own decoder output moves when its networks compute in f64.
-    pub f64_decoded_mean_abs_error: f64,
-    /// How far its picture does.
-    pub f64_mean_abs_error: f64,
 }
-
-/// Above this mean distance of diffusers' own f32 and f64 decoder outputs a rounding error has decided the sign of a pixel.
-const CHAOTIC: f64 = 1e-5;
 
 impl Case {
     /// The same question to the gateway.
@@ -76,11 +69,6 @@ impl Case {
     /// The caption.
     pub fn prompt(&self) -> &str {
         &self.prompt
-    }
-
-    /// Whether the decoder's output hangs on rounding errors, in diffusers too: the upsampler makes much of little then.
-    pub fn is_chaotic(&self) -> bool {
-        self.f64_decoded_mean_abs_error > CHAOTIC
     }
 }
 

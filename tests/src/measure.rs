@@ -5,11 +5,6 @@ use unclip_proto::v1::Tensor;
 /// Pictures of two implementations in f32: the mean absolute difference, of values in [0, 1] or [-1, 1].
 const PICTURE_MEAN: f64 = 1e-4;
 
-/// At the first steps x_0 is the difference of two nearly equal numbers, magnified some thousand times and clamped: where a
-/// rounding error decides its sign, a value moves far and takes its surroundings along. How much, the fixture's own
-/// distance from f64 tells; so many times that distance is allowed besides.
-const PICTURE_CHAOS: f64 = 10.0;
-
 /// What counts as off, and how large a share of the values may be.
 const PICTURE_OFF: f64 = 5e-3;
 const PICTURE_OFF_SHARE: f64 = 1e-3;
@@ -50,13 +45,12 @@ pub fn assert_close(what: &str, actual: &[f32], expected: &[f32], limit: f64) {
     assert!(difference.max <= limit, "{what}: {difference:?}, at most {limit} is allowed");
 }
 
-/// Holds when pictures are the same up to f32 rounding. `f64_error` is how far the reference's move in f64, on average.
-pub fn assert_same_pictures(what: &str, actual: &[f32], expected: &[f32], f64_error: f64) {
+/// Holds when pictures are the same up to f32 rounding.
+pub fn assert_same_pictures(what: &str, actual: &[f32], expected: &[f32]) {
     let difference = compare(actual, expected);
-    let mean = PICTURE_MEAN + PICTURE_CHAOS * f64_error;
     assert!(
-        difference.mean < mean && difference.off <= PICTURE_OFF_SHARE,
-        "{what}: {difference:?}, the mean may be {mean} and the share of values off {PICTURE_OFF_SHARE}"
+        difference.mean < PICTURE_MEAN && difference.off <= PICTURE_OFF_SHARE,
+        "{what}: {difference:?}, the mean may be {PICTURE_MEAN} and the share of values off {PICTURE_OFF_SHARE}"
     );
 }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
 use clap::ArgGroup;
-use unclip_gateway::CacheArgs;
+use unclip_gateway::{CacheArgs, check};
 use unclip_proto::v1::generate_image_response::Event;
 use unclip_proto::v1::unclip_service_client::UnclipServiceClient;
 use unclip_proto::v1::{GenerateImageRequest, GeneratedImage, SamplingOptions};
@@ -34,7 +34,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "TEXT", default_value = "")]
     negative_prompt: String,
     /// Seed of the first picture; picture k has seed + k. Absent: chosen and printed
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     seed: Option<u64>,
     /// Pictures
     #[arg(short = 'n', long = "count", default_value_t = 1, value_name = "K")]
@@ -74,10 +74,10 @@ struct SamplingArgs {
     #[arg(long, value_name = "N")]
     upsampler_steps: Option<u32>,
     /// Guidance scale of the prior; 1 is none. Absent: 4
-    #[arg(long, value_name = "SCALE")]
+    #[arg(long, value_name = "SCALE", allow_negative_numbers = true)]
     prior_guidance: Option<f32>,
     /// Guidance scale of the decoder; 1 is none. Absent: 8
-    #[arg(long, value_name = "SCALE")]
+    #[arg(long, value_name = "SCALE", allow_negative_numbers = true)]
     decoder_guidance: Option<f32>,
     /// Prior samples per picture, of which the one nearest to the caption is decoded. Absent: 1
     #[arg(long, value_name = "N")]
@@ -87,6 +87,8 @@ struct SamplingArgs {
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     args.telemetry.start("warn")?;
     let request = request(&args)?;
+    // Before a bundle is loaded for nothing.
+    check(&request)?;
     let transport = transport(&args).await?;
     let images = draw(transport, request, args.count).await?;
     for image in &images {

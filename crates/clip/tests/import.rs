@@ -238,13 +238,7 @@ fn parts_that_do_not_fit_are_told_together() {
     set(root, "prior/config.json", "embedding_dim", 31.into());
     set(root, "feature_extractor/preprocessor_config.json", "crop_size", 31.into());
     let text: Vec<_> = check_text_tower(&copy.bundle).iter().map(ToString::to_string).collect();
-    for key in [
-        "max_position_embeddings",
-        "vocab_size",
-        "hidden_size",
-        "projection_dim",
-        "num_embeddings",
-    ] {
+    for key in ["max_position_embeddings", "vocab_size", "hidden_size", "projection_dim", "num_embeddings"] {
         assert!(text.iter().any(|text| text.contains(key)), "{key}: {text:?}");
     }
     let image: Vec<_> = check_image_tower(&copy.bundle).iter().map(ToString::to_string).collect();

@@ -30,7 +30,13 @@ async fn handle(mut request: Request, next: Next) -> Response {
         let labels = [method.labels(), vec![("code", code.clone())]].concat();
         metrics::counter!(metric_names::REQUEST_ERRORS, &labels).increment(1);
     }
-    tracing::debug!(parent: &span, code, seconds = started.elapsed().as_secs_f64(), "answered");
+    let seconds = started.elapsed().as_secs_f64();
+    // Health checks and reflection would drown the rest.
+    if method.service.starts_with("grpc.") {
+        tracing::debug!(parent: &span, code, seconds, "answered");
+    } else {
+        tracing::info!(parent: &span, code, seconds, "answered");
+    }
     if let Some(id) = context.id_header() {
         response.headers_mut().insert(REQUEST_ID_HEADER, id);
     }

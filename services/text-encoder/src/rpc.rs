@@ -16,6 +16,9 @@ pub(crate) const STAGE: &str = "text encoder";
 /// The most texts of one request.
 const MAX_TEXTS: usize = 64;
 
+/// The largest request, in bytes: far beyond what the texts may have, so that a text that is too long is told by name.
+const MAX_REQUEST_BYTES: usize = 8 << 20;
+
 /// The text encoder: a text tower on its thread.
 pub struct TextEncoder {
     worker: Worker<Vec<String>, Vec<Encoded>>,
@@ -29,7 +32,9 @@ impl TextEncoder {
 
     /// The gRPC service.
     pub fn into_service(self) -> TextEncoderServiceServer<Self> {
-        TextEncoderServiceServer::new(self).max_encoding_message_size(MAX_MESSAGE_BYTES)
+        TextEncoderServiceServer::new(self)
+            .max_decoding_message_size(MAX_REQUEST_BYTES)
+            .max_encoding_message_size(MAX_MESSAGE_BYTES)
     }
 
     fn message(&self, encoded: &Encoded) -> TextEncoding {

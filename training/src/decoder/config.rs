@@ -1,0 +1,67 @@
+//! `unclip train decoder --config FILE`.
+
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+use crate::diffusion::{Sampling, UNetShape};
+use crate::run::{Cadence, CheckedConfig, DataConfig, Optimisation, Problems};
+
+/// A decoder and its training.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DecoderConfig {
+    /// Seed of weights, batches and noise.
+    pub seed: u64,
+    /// The bundle with the trained CLIP.
+    pub clip: PathBuf,
+    /// How often the image embedding is replaced by the learned null embedding (arXiv 2204.06125, section 2.1).
+    #[serde(default = "drop_image")]
+    pub drop_image: f32,
+    /// How often the caption is replaced by the empty one (arXiv 2204.06125, section 2.1).
+    #[serde(default = "drop_caption")]
+    pub drop_caption: f32,
+    /// Context tokens made of the image embedding; the paper's four.
+    #[serde(default = "image_tokens")]
+    pub image_tokens: usize,
+    /// Width of the context tokens.
+    pub context_width: usize,
+    /// Pictures and captions.
+    pub data: DataConfig,
+    /// The U-Net.
+    pub unet: UNetShape,
+    /// Steps, batches and learning rate.
+    pub optimisation: Optimisation,
+    /// How often things happen.
+    #[serde(default)]
+    pub cadence: Cadence,
+    /// Samples for people to look at.
+    #[serde(default)]
+    pub sampling: Sampling,
+}
+
+fn drop_image() -> f32 {
+    0.1
+}
+
+fn drop_caption() -> f32 {
+    0.5
+}
+
+fn image_tokens() -> usize {
+    4
+}
+
+impl CheckedConfig for DecoderConfig {
+    fn check(&self, problems: &mut Problems) {
+        let share = |value: f32| (0.0..=1.0).contains(&value);
+        problems.expect("drop_image", self.drop_image, share(self.drop_image), "0 to 1");
+        problems.expect("drop_caption", self.drop_caption, share(self.drop_caption), "0 to 1");
+        problems.expect("image_tokens", self.image_tokens, self.image_tokens >= 1, "1 or more");
+        problems.expect("context_width", self.context_width, self.context_width >= 1, "1 or more");
+        self.unet.check(problems);
+        self.optimisation.check(problems);
+        self.cadence.check(problems);
+        self.sampling.check(problems);
+    }
+}

@@ -1,0 +1,60 @@
+//! The decoder's networks in training.
+
+use tch::{Kind, Tensor};
+use unclip_models::networks::{ContextBatch, TextProj, UNet2DConditionModel, mask_bias};
+
+use crate::TrainError;
+use crate::clip::{FrozenTowers, TextStates};
+use crate::params::to_i64;
+
+/// Text projection and U-Net, and the CLIP they are conditioned on.
+pub struct DecoderNetwork {
+    pub(super) text_proj: TextProj,
+    pub(super) unet: UNet2DConditionModel,
+    pub(super) clip: FrozenTowers,
+    pub(super) image_tokens: usize,
+    pub(super) kind: Kind,
+}
+
+/// What the U-Net is conditioned on, for a batch.
+pub(super) struct Conditions {
+    pub(super) time: Tensor,
+    pub(super) context: ContextBatch,
+}
+
+impl DecoderNetwork {
+    /// The conditions of a batch: image embeddings `[batch, dim]`, which rows of them are `dropped` `[batch]`, and captions
+    /// as ids and mask, `[batch, tokens]` each.
+    pub(super) fn conditions(
+        &self,
+        image: &Tensor,
+        dropped: &Tensor,
+        ids: &Tensor,
+        mask: &Tensor,
+    ) -> Result<Conditions, TrainError> {
+        let TextStates { embedding, states } = self.clip.texts(ids);
+        let image = self.text_proj.null_image().where_self(&dropped.unsqueeze(1), image);
+        let projection = self.text_proj.forward(&image, &embedding, &states);
+        let always = Tensor::ones([mask.size()[0], to_i64(self.image_tokens)], (Kind::Bool, mask.device()));
+        let mask = Tensor::f_cat(&[&always, mask], 1)?;
+        let key_values = self.unet.project_context(&projection.context);
+        let context = ContextBatch { key_values, bias: Some(mask_bias(&mask, self.kind)) };
+        Ok(Conditions { time: projection.time, context })
+    }
+
+    /// The U-Net's prediction, f32: noise `[batch, 3, side, side]` and variance of the same shape.
+    pub(super) fn predict(
+        &self,
+        x_t: &Tensor,
+        timesteps: &Tensor,
+        conditions: &Conditions,
+    ) -> Result<(Tensor, Tensor), TrainError> {
+        let x_t = x_t.f_to_kind(self.kind)?;
+        let out = self.unet.forward(&x_t, timesteps, &conditions.time, &conditions.context);
+        let mut halves = out.f_to_kind(Kind::Float)?.f_chunk(2, 1)?.into_iter();
+        match (halves.next(), halves.next()) {
+            (Some(noise), Some(variance)) => Ok((noise, variance)),
+            _ => Err(TrainError::Thread("the decoder's network")),
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! Training the decoder.
+
+use std::sync::Arc;
+
+use image::RgbImage;
+use tch::{Kind, Reduction, Tensor};
+use unclip_bundle::Component;
+use unclip_bundle::config::{TextProjConfig, UNet2DConditionConfig};
+use unclip_models::networks::{TextProj, UNet2DConditionModel};
+use unclip_models::{ModelError, Params, Placement};
+
+use super::{DecoderConfig, DecoderNetwork};
+use crate::TrainError;
+use crate::bundle::{decoder_scheduler, write_index};
+use crate::clip::FrozenClip;
+use crate::diffusion::{Process, UNetShape, add_noise, sample, text_proj, timesteps, unet, variance_bound};
+use crate::params::{Init, to_i64};
+use crate::pictures::{picture_tensor, resize, rows};
+use crate::random::{Purpose, StepRandom};
+use crate::run::{BatchSource, Inputs, Loss, RunFolder, Sheet, Task};
+
+/// The decoder's trainer.
+pub struct DecoderTask {
+    config: DecoderConfig,
+    train: Arc<dyn BatchSource>,
+    held_out: Arc<dyn BatchSource>,
+    placement: Placement,
+    clip: FrozenClip,
+    process: Process,
+    text_proj: TextProjConfig,
+    unet: UNet2DConditionConfig,
+}
+
+impl DecoderTask {
+    /// Writes the configs into the run's folder and reads them back as a server would. Pictures must come with the larger
+    /// side of CLIP's and the decoder's.
+    ///
+    /// # Errors
+    /// A folder that can't be written, a CLIP that can't be read, or a configuration that the servers would refuse.
+    pub fn new(
+        config: DecoderConfig,
+        clip: FrozenClip,
+        train: Arc<dyn BatchSource>,
+        held_out: Arc<dyn BatchSource>,
+        folder: &RunFolder,
+        placement: Placement,
+    ) -> Result<Self, TrainError> {
+        let width = config.context_width;
+        let projection = text_proj(&config.unet, clip.dim(), width, config.image_tokens);
+        let text_proj = folder.write_config(Component::TextProj, &projection)?;
+        let unet = folder.write_config(Component::Decoder, &unet(&config.unet, width))?;
+        folder.write_scheduler(Component::DecoderScheduler, &decoder_scheduler())?;
+        write_index(&folder.bundle())?;
+        let process = Process::new()?;
+        Ok(Self { config, train, held_out, placement, clip, process, text_proj, unet })
+    }
+
+    /// Captions, some of them dropped.
+    fn captions(&self, mut captions: Vec<String>, random: &mut StepRandom) -> Vec<String> {
+        for caption in &mut captions {
+            if random.chance(self.config.drop_caption) {
+                caption.clear();
+            }
+        }
+        captions
+    }
+}
+
+impl Task for DecoderTask {
+    type Network = DecoderNetwork;
+
+    fn name(&self) -> &'static str {
+        "decoder"
+    }
+
+    fn build(&self, params: &Params) -> Result<DecoderNetwork, ModelError> {
+        Ok(DecoderNetwork {
+            text_proj: TextProj::new(&params.sub(Component::TextProj.folder()), &self.text_proj)?,
+            unet: UNet2DConditionModel::new(&params.sub(Component::Decoder.folder()), &self.unet)?,
+            clip: self.clip.towers(self.placement)?,
+            image_tokens: self.config.image_tokens,
+            kind: self.placement.kind,
+        })
+    }
+
+    fn initialise(&self, name: &str, shape: &[i64], weight: Option<&[i64]>) -> Init {
+        match name.ends_with("learned_classifier_free_guidance_embeddings") {
+            true => Init::Normal(0.02),
+            false => UNetShape::initialise(name, shape, weight),
+        }
+    }
+
+    fn inputs(&self, step: u64) -> Result<Inputs, TrainError> {
+        let batch = self.train.batch(self.config.seed, step, self.config.optimisation.batch);
+        let mut random = StepRandom::new(self.config.seed, step, Purpose::Dropout);
+        let (ids, mask) = self.clip.tokenize(&self.captions(batch.captions.clone(), &mut random))?;
+        let dropped: Vec<bool> =
+            batch.captions.iter().map(|_| random.chance(self.config.drop_image)).collect();
+        let pictures = picture_tensor(&batch)?;
+        let x_0 = resize(&pictures, self.config.unet.side)?;
+        let draw = self.process.draw(self.config.seed, step, &x_0.size())?;
+        Ok(Inputs::new()
+            .with("pictures", resize(&pictures, self.clip.side())?)
+            .with("x_0", x_0)
+            .with("ids", ids)
+            .with("mask", mask)
+            .with("dropped", Tensor::f_from_slice(&dropped)?)
+            .with("noise", draw.noise)
+            .with("timesteps", draw.timesteps)
+            .with("levels", draw.levels))
+    }
+
+    fn loss(&self, network: &DecoderNetwork, inputs: &Inputs) -> Result<Loss, TrainError> {
+        let image = network.clip.pictures(inputs.get("pictures")?)?;
+        let (ids, mask) = (inputs.get("ids")?, inputs.get("mask")?);
+        let conditions = network.conditions(&image, inputs.get("dropped")?, ids, mask)?;
+        let (noise, levels) = (inputs.get("noise")?, inputs.get("levels")?);
+        let timesteps = inputs.get("timesteps")?;
+        let x_t = add_noise(inputs.get("x_0")?, noise, levels);
+        let (predicted, variance) = network.predict(&x_t, timesteps, &conditions)?;
+        let simple = predicted.f_mse_loss(noise, Reduction::Mean)?;
+        let bound = variance_bound(noise, &predicted, &variance, levels, timesteps);
+        Ok(Loss { total: &simple + &bound, parts: vec![("simple", simple), ("variance_bound", bound)] })
+    }
+
+    fn sheet(&self, network: &DecoderNetwork) -> Result<Option<RgbImage>, TrainError> {
+        let source = if self.held_out.is_empty() { &self.train } else { &self.held_out };
+        let batch = source.plain(self.config.sampling.count);
+        let count = to_i64(batch.captions.len());
+        let device = self.placement.device;
+        let pictures = picture_tensor(&batch)?.f_to_device(device)?;
+        let image = network.clip.pictures(&pictures)?;
+        let conditions = |captions: &[String], drop: bool| {
+            let (ids, mask) = self.clip.tokenize(captions)?;
+            let dropped =
+                Tensor::f_full([count], i64::from(drop), (Kind::Int64, device))?.f_to_kind(Kind::Bool)?;
+            network.conditions(&image, &dropped, &ids.to_device(device), &mask.to_device(device))
+        };
+        let with = conditions(&batch.captions, false)?;
+        let without = conditions(&vec![String::new(); batch.captions.len()], true)?;
+        let side = to_i64(self.config.unet.side);
+        let shape = [count, 3, side, side];
+        let sampled =
+            sample(&decoder_scheduler(), &shape, self.config.sampling, self.config.seed, |x, t| {
+                let (x, t) = (x.to_device(device), timesteps(t, count, device));
+                let output = |conditions| {
+                    let (noise, variance) = network.predict(&x, &t, conditions)?;
+                    Ok::<_, TrainError>(Tensor::f_cat(&[noise, variance], 1)?)
+                };
+                Ok((output(&with)?, Some(output(&without)?)))
+            })?;
+        let truth = resize(&pictures, self.config.unet.side)?;
+        let mut sheet = Sheet::new(8, 96);
+        for ((truth, sample), caption) in rows(&truth)?.iter().zip(rows(&sampled)?).zip(&batch.captions) {
+            sheet.push(truth, self.config.unet.side, caption);
+            sheet.push(&sample, self.config.unet.side, "");
+        }
+        Ok(Some(sheet.draw()))
+    }
+}

@@ -1,0 +1,19 @@
+//! Data sets and trainers for CLIP, prior, decoder and upsampler.
+
+pub mod data;
+
+pub mod bundle;
+pub mod clip;
+pub mod commands;
+pub mod decoder;
+pub mod diffusion;
+mod error;
+pub mod params;
+mod pictures;
+pub mod prior;
+pub mod random;
+pub mod run;
+pub mod upsampler;
+
+pub use bundle::{ExportOptions, Precision, export};
+pub use error::TrainError;

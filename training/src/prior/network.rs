@@ -1,0 +1,65 @@
+//! The prior's networks in training.
+
+use tch::{Device, Kind, Tensor};
+use unclip_models::networks::{PriorTransformer, mask_bias};
+
+use crate::TrainError;
+use crate::clip::{FrozenTowers, TextStates};
+
+/// The transformer, and the CLIP it is conditioned on.
+pub struct PriorNetwork {
+    pub(super) prior: PriorTransformer,
+    pub(super) clip: FrozenTowers,
+    pub(super) tokens: i64,
+    pub(super) kind: Kind,
+}
+
+/// What the step part of the transformer sees of a batch's texts.
+pub(super) struct Texts {
+    key_values: Vec<Tensor>,
+    bias: Tensor,
+}
+
+impl PriorNetwork {
+    /// Runs texts through the transformer: ids and mask `[batch, tokens]`, which may be cut after the longest text. What is
+    /// cut would be hidden by the mask; places are those of the full length.
+    pub(super) fn texts(&self, ids: &Tensor, mask: &Tensor) -> Result<Texts, TrainError> {
+        let TextStates { embedding, states } = self.clip.texts(ids);
+        let length = ids.size()[1];
+        let states = states.f_constant_pad_nd([0, 0, 0, self.tokens - length])?;
+        let tokens = self.prior.embed_text(&embedding, &states);
+        let seen = Tensor::f_cat(
+            &[Tensor::arange(length, (Kind::Int64, Device::Cpu)), Tensor::from_slice(&[self.tokens])],
+            0,
+        )?;
+        let tokens = tokens.f_index_select(1, &seen.to_device(tokens.device()))?;
+        let always = Tensor::ones([mask.size()[0], 1], (Kind::Bool, mask.device()));
+        let bias = mask_bias(&Tensor::f_cat(&[mask, &always], 1)?, self.kind);
+        Ok(Texts { key_values: self.prior.encode_text(&tokens, Some(&bias)), bias })
+    }
+
+    /// The predicted embeddings `[batch, dim]`, normalised, f32.
+    pub(super) fn predict(
+        &self,
+        x_t: &Tensor,
+        timesteps: &Tensor,
+        texts: &Texts,
+    ) -> Result<Tensor, TrainError> {
+        let x_t = x_t.f_to_kind(self.kind)?;
+        let out = self.prior.forward(&x_t, timesteps, &texts.key_values, Some(&texts.bias));
+        Ok(out.f_to_kind(Kind::Float)?)
+    }
+
+    /// CLIP's embeddings of pictures as the prior sees them: `(z - mean) / std`, f32.
+    pub(super) fn normalised(&self, pictures: &Tensor) -> Result<Tensor, TrainError> {
+        let (mean, std) = self.prior.statistics();
+        let embeddings = self.clip.pictures(pictures)?.f_to_kind(Kind::Float)?;
+        Ok((embeddings - mean.f_to_kind(Kind::Float)?) / std.f_to_kind(Kind::Float)?)
+    }
+
+    /// The inverse of [`PriorNetwork::normalised`].
+    pub(super) fn denormalised(&self, embeddings: &Tensor) -> Result<Tensor, TrainError> {
+        let (mean, std) = self.prior.statistics();
+        Ok(embeddings * std.f_to_kind(Kind::Float)? + mean.f_to_kind(Kind::Float)?)
+    }
+}

@@ -1,0 +1,177 @@
+//! Training the prior.
+
+use std::sync::Arc;
+
+use tch::{Kind, Reduction, Tensor};
+use unclip_bundle::Component;
+use unclip_bundle::config::PriorConfig;
+use unclip_models::networks::PriorTransformer;
+use unclip_models::{ModelError, Params, Placement};
+
+use super::{PriorNetwork, PriorTrainingConfig};
+use crate::TrainError;
+use crate::bundle::{prior_scheduler, write_index};
+use crate::clip::{FrozenClip, recall};
+use crate::diffusion::{Process, add_noise, sample, timesteps};
+use crate::params::{Init, ParamStore, to_i64};
+use crate::pictures::{picture_tensor, resize};
+use crate::random::{Purpose, StepRandom};
+use crate::run::{BatchSource, Inputs, Loss, RunFolder, Task};
+
+/// Pictures, in batches of 256, that the embeddings' mean and deviation are computed from.
+const STATISTICS_BATCHES: u64 = 24;
+
+/// The seed's other sequence of batches, for what happens before training.
+const BEFORE: u64 = 0x5eed;
+
+/// Deviations below this would blow up what hardly varies.
+const SMALLEST_DEVIATION: f64 = 1e-3;
+
+/// The prior's trainer.
+pub struct PriorTask {
+    config: PriorTrainingConfig,
+    train: Arc<dyn BatchSource>,
+    held_out: Arc<dyn BatchSource>,
+    placement: Placement,
+    clip: FrozenClip,
+    process: Process,
+    prior: PriorConfig,
+}
+
+impl PriorTask {
+    /// Writes the config into the run's folder and reads it back as a server would. Pictures must come with CLIP's side.
+    ///
+    /// # Errors
+    /// A folder that can't be written, a CLIP that can't be read, or a configuration that the servers would refuse.
+    pub fn new(
+        config: PriorTrainingConfig,
+        clip: FrozenClip,
+        train: Arc<dyn BatchSource>,
+        held_out: Arc<dyn BatchSource>,
+        folder: &RunFolder,
+        placement: Placement,
+    ) -> Result<Self, TrainError> {
+        let shape = config.transformer.config(clip.dim(), clip.tokens());
+        let prior = folder.write_config(Component::Prior, &shape)?;
+        folder.write_scheduler(Component::PriorScheduler, &prior_scheduler())?;
+        write_index(&folder.bundle())?;
+        Ok(Self { config, train, held_out, placement, clip, process: Process::new()?, prior })
+    }
+
+    /// Mean and standard deviation of CLIP's embeddings of training pictures, `[1, dim]` each.
+    fn statistics(&self) -> Result<(Tensor, Tensor), TrainError> {
+        let towers = self.clip.towers(self.placement)?;
+        let mut embeddings = Vec::new();
+        for step in 0..STATISTICS_BATCHES {
+            let batch = self.train.batch(self.config.seed ^ BEFORE, step, 256);
+            let pictures = resize(&picture_tensor(&batch)?, self.clip.side())?;
+            embeddings
+                .push(towers.pictures(&pictures.to_device(self.placement.device))?.to_kind(Kind::Float));
+        }
+        let all = Tensor::f_cat(&embeddings, 0)?;
+        let mean = all.mean_dim([0_i64].as_slice(), true, Kind::Float);
+        let std = all.std_dim([0_i64].as_slice(), true, true).clamp_min(SMALLEST_DEVIATION);
+        Ok((mean, std))
+    }
+}
+
+impl Task for PriorTask {
+    type Network = PriorNetwork;
+
+    fn name(&self) -> &'static str {
+        "prior"
+    }
+
+    fn build(&self, params: &Params) -> Result<PriorNetwork, ModelError> {
+        Ok(PriorNetwork {
+            prior: PriorTransformer::new(&params.sub(Component::Prior.folder()), &self.prior)?,
+            clip: self.clip.towers(self.placement)?,
+            tokens: to_i64(self.prior.num_embeddings),
+            kind: self.placement.kind,
+        })
+    }
+
+    fn initialise(&self, name: &str, shape: &[i64], weight: Option<&[i64]>) -> Init {
+        let layer = name.rsplit_once('.').map_or(name, |(layer, _)| layer);
+        match () {
+            () if name.ends_with("clip_mean") || name.ends_with("clip_std") => Init::Frozen,
+            () if name.ends_with("_embedding") => Init::Normal(0.02),
+            // Every block starts as the identity.
+            () if layer.ends_with(".to_out.0") || layer.ends_with(".ff.net.2") => Init::Zeros,
+            () => Init::layer(name, shape, weight),
+        }
+    }
+
+    fn prepare(&self, store: &mut ParamStore) -> Result<(), TrainError> {
+        let (mean, std) = tch::no_grad(|| self.statistics())?;
+        store.set("prior.clip_mean", &mean)?;
+        store.set("prior.clip_std", &std)
+    }
+
+    fn inputs(&self, step: u64) -> Result<Inputs, TrainError> {
+        let mut batch = self.train.batch(self.config.seed, step, self.config.optimisation.batch);
+        let mut random = StepRandom::new(self.config.seed, step, Purpose::Dropout);
+        for caption in &mut batch.captions {
+            if random.chance(self.config.drop_caption) {
+                caption.clear();
+            }
+        }
+        let (ids, mask) = self.clip.tokenize(&batch.captions)?;
+        let shape = [to_i64(batch.captions.len()), to_i64(self.clip.dim())];
+        let draw = self.process.draw(self.config.seed, step, &shape)?;
+        Ok(Inputs::new()
+            .with("pictures", resize(&picture_tensor(&batch)?, self.clip.side())?)
+            .with("ids", ids)
+            .with("mask", mask)
+            .with("noise", draw.noise)
+            .with("timesteps", draw.timesteps)
+            .with("levels", draw.levels))
+    }
+
+    /// The squared error of x_0 (arXiv 2204.06125, equation 2).
+    fn loss(&self, network: &PriorNetwork, inputs: &Inputs) -> Result<Loss, TrainError> {
+        let x_0 = network.normalised(inputs.get("pictures")?)?;
+        let texts = network.texts(inputs.get("ids")?, inputs.get("mask")?)?;
+        let x_t = add_noise(&x_0, inputs.get("noise")?, inputs.get("levels")?);
+        let predicted = network.predict(&x_t, inputs.get("timesteps")?, &texts)?;
+        Ok(Loss { total: predicted.f_mse_loss(&x_0, Reduction::Mean)?, parts: Vec::new() })
+    }
+
+    /// Sampled embeddings of held-out captions against those of their pictures; the text embedding's own figures beside
+    /// them, which a prior must beat.
+    fn evaluate(&self, network: &PriorNetwork) -> Result<Vec<(&'static str, f64)>, TrainError> {
+        if self.held_out.is_empty() {
+            return Ok(Vec::new());
+        }
+        let batch = self.held_out.plain(self.config.sampling.count);
+        let (device, count) = (self.placement.device, to_i64(batch.captions.len()));
+        let pictures = picture_tensor(&batch)?.f_to_device(device)?;
+        let truth = network.clip.pictures(&pictures)?;
+        let (ids, mask) = self.clip.tokenize(&batch.captions)?;
+        let (ids, mask) = (ids.to_device(device), mask.to_device(device));
+        let with = network.texts(&ids, &mask)?;
+        let (no_ids, no_mask) = self.clip.tokenize(&vec![String::new(); batch.captions.len()])?;
+        let without = network.texts(&no_ids.to_device(device), &no_mask.to_device(device))?;
+        let shape = [count, to_i64(self.clip.dim())];
+        let sampled = sample(&prior_scheduler(), &shape, self.config.sampling, self.config.seed, |x, t| {
+            let (x, t) = (x.to_device(device), timesteps(t, count, device));
+            Ok((network.predict(&x, &t, &with)?, Some(network.predict(&x, &t, &without)?)))
+        })?;
+        let sampled = network.denormalised(&sampled.to_device(device))?;
+        let text = network.clip.texts(&ids).embedding;
+        let cosine = |found: &Tensor| {
+            let similarity =
+                Tensor::cosine_similarity(&found.to_kind(Kind::Float), &truth.to_kind(Kind::Float), 1, 1e-8);
+            f64::try_from(similarity.mean(Kind::Float))
+        };
+        let (prior, caption) = (recall(&sampled, &truth)?, recall(&text, &truth)?);
+        Ok(vec![
+            ("cosine", cosine(&sampled)?),
+            ("text_cosine", cosine(&text)?),
+            ("retrieval_at_1", prior.at_1),
+            ("retrieval_at_5", prior.at_5),
+            ("text_retrieval_at_1", caption.at_1),
+            ("text_retrieval_at_5", caption.at_5),
+        ])
+    }
+}

@@ -1,0 +1,163 @@
+//! The folder of one training.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use tch::Tensor;
+use unclip_bundle::{Component, config};
+
+use crate::TrainError;
+use crate::bundle::{Precision, write_component};
+use crate::error::{make_folder, write_json};
+
+/// The folder of one training:
+///
+/// | path | content |
+/// |---|---|
+/// | `checkpoints/step-N/` | everything needed to go on |
+/// | `metrics.jsonl` | a line every few steps |
+/// | `loss.png`, `sheets/step-N.png` | pictures for people |
+/// | `bundle/` | the parts it trains, averaged, in diffusers' layout |
+/// | `run.json` | what it was trained with |
+#[derive(Clone, Debug)]
+pub struct RunFolder {
+    root: PathBuf,
+}
+
+/// `run.json`: what the parts of a bundle must agree on.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunInfo {
+    /// The trainer.
+    pub stage: String,
+    /// Fingerprint of the CLIP towers that it was trained with; none where it needs none.
+    pub clip: Option<String>,
+}
+
+impl RunFolder {
+    /// The folder of a run that exists.
+    pub fn at(root: &Path) -> Self {
+        Self { root: root.to_path_buf() }
+    }
+
+    /// Makes the folder.
+    ///
+    /// # Errors
+    /// A place that can't be written.
+    pub fn create(root: &Path) -> Result<Self, TrainError> {
+        let folder = Self::at(root);
+        for path in [folder.checkpoints(), folder.sheets(), folder.bundle()] {
+            make_folder(&path)?;
+        }
+        Ok(folder)
+    }
+
+    /// The folder itself.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Where checkpoints are.
+    pub fn checkpoints(&self) -> PathBuf {
+        self.root.join("checkpoints")
+    }
+
+    /// Where sample sheets are.
+    pub fn sheets(&self) -> PathBuf {
+        self.root.join("sheets")
+    }
+
+    /// The trained parts in diffusers' layout.
+    pub fn bundle(&self) -> PathBuf {
+        self.root.join("bundle")
+    }
+
+    /// A line every few steps.
+    pub fn metrics(&self) -> PathBuf {
+        self.root.join("metrics.jsonl")
+    }
+
+    /// The loss over the steps.
+    pub fn curve(&self) -> PathBuf {
+        self.root.join("loss.png")
+    }
+
+    /// Writes `run.json`.
+    ///
+    /// # Errors
+    /// A folder that can't be written.
+    pub fn write_info(&self, info: &RunInfo) -> Result<(), TrainError> {
+        write_json(&self.root.join("run.json"), info)
+    }
+
+    /// Reads `run.json`.
+    ///
+    /// # Errors
+    /// The folder is no run's.
+    pub fn info(&self) -> Result<RunInfo, TrainError> {
+        Ok(config::read_json(&self.root.join("run.json"))?)
+    }
+
+    /// Writes a component's JSON file and reads it back the way the servers do, so that a network they would refuse is
+    /// never trained.
+    ///
+    /// # Errors
+    /// A folder that can't be written, or what the servers refuse.
+    pub fn write_config<C: config::Config>(
+        &self,
+        component: Component,
+        value: &serde_json::Value,
+    ) -> Result<C, TrainError> {
+        let folder = self.bundle().join(component.folder());
+        make_folder(&folder)?;
+        write_json(&folder.join(C::FILE), value)?;
+        Ok(config::read(&folder)?)
+    }
+
+    /// Writes a scheduler's config.
+    ///
+    /// # Errors
+    /// A folder that can't be written.
+    pub fn write_scheduler(&self, component: Component, value: &serde_json::Value) -> Result<(), TrainError> {
+        let folder = self.bundle().join(component.folder());
+        make_folder(&folder)?;
+        write_json(&folder.join("scheduler_config.json"), value)
+    }
+
+    /// Writes the weights of every component among `parameters`, which are named `folder.parameter`; those of the first
+    /// component of `also` go into the second one's folder as well.
+    ///
+    /// # Errors
+    /// A folder that can't be written.
+    pub fn write_weights(
+        &self,
+        parameters: &[(String, Tensor)],
+        also: Option<(Component, Component)>,
+    ) -> Result<(), TrainError> {
+        for component in COMPONENTS {
+            let prefix = format!("{}.", component.folder());
+            let own = |(name, tensor): &(String, Tensor)| {
+                Some((name.strip_prefix(&prefix)?.to_owned(), tensor.shallow_clone()))
+            };
+            let own: Vec<_> = parameters.iter().filter_map(own).collect();
+            if own.is_empty() {
+                continue;
+            }
+            write_component(&self.bundle(), component, &own, Precision::F32)?;
+            if let Some((_, other)) = also.filter(|(from, _)| *from == component) {
+                write_component(&self.bundle(), other, &own, Precision::F32)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The components that have weights.
+pub(crate) const COMPONENTS: [Component; 7] = [
+    Component::TextEncoder,
+    Component::ImageEncoder,
+    Component::Prior,
+    Component::TextProj,
+    Component::Decoder,
+    Component::SuperResFirst,
+    Component::SuperResLast,
+];
