@@ -28,6 +28,8 @@ enum Command {
     Serve(Box<commands::serve::Args>),
     /// Check a checkpoint in diffusers' layout and prepare it for serving
     Import(commands::import::Args),
+    /// Train models, on emoji or on your own pictures and captions
+    Train(Box<commands::train::Args>),
 }
 
 fn main() -> ExitCode {
@@ -35,11 +37,16 @@ fn main() -> ExitCode {
     exit(run(Args::parse().command))
 }
 
-#[tokio::main]
-async fn run(command: Command) -> anyhow::Result<()> {
+fn run(command: Command) -> anyhow::Result<()> {
     match command {
-        Command::Generate(args) => Box::pin(commands::generate::run(*args)).await,
-        Command::Serve(args) => Box::pin(commands::serve::run(*args)).await,
+        Command::Generate(args) => serve(Box::pin(commands::generate::run(*args))),
+        Command::Serve(args) => serve(Box::pin(commands::serve::run(*args))),
         Command::Import(args) => commands::import::run(&args),
+        Command::Train(args) => commands::train::run(*args),
     }
+}
+
+/// Runs a command that needs an async runtime.
+fn serve(command: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(command)
 }
