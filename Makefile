@@ -1,6 +1,6 @@
 # Every target is a command anyone can type; `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-tests setup-tools build demo test lint fmt docs fixtures bench-reference clean
+.PHONY: help setup setup-tests setup-tools build demo test lint fmt docs train-data fixtures bench-reference clean
 
 PROMPT ?= a red heart
 BUNDLE ?= out/demo-bundle
@@ -49,6 +49,12 @@ fmt: setup-tools ## Format Rust and protobuf files
 
 docs: ## Write docs/grpc.md from the contracts
 	cargo run --quiet --package unclip-proto --example reference > docs/grpc.md
+
+train-data: setup ## Fetch the emoji sets from the npm registry and draw them: out/data/emoji-64.unclipds
+	@scripts/need.sh npm npm
+	cd training/data && npm ci --no-audit --no-fund --loglevel=error
+	cargo build --release --package unclip
+	target/release/unclip train data --out out/data/emoji-64.unclipds
 
 fixtures: ## Make tests/fixtures anew with Python's diffusers (about 3 GB of packages into .python/reference)
 	@scripts/pip_target.sh tests/reference/requirements.txt .python/reference

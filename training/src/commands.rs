@@ -1,7 +1,6 @@
 //! `unclip train data|clip|prior|decoder|upsampler|export`: the arguments and what they run.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
@@ -14,8 +13,8 @@ use crate::data::cli::DataArgs;
 use crate::decoder::{DecoderConfig, DecoderTask};
 use crate::prior::{PriorTask, PriorTrainingConfig};
 use crate::run::{
-    BatchSource, Cadence, CheckedConfig, DataConfig, Optimisation, Options, Outcome, RunFolder, Task,
-    keep_pages, open, read_config, train,
+    Cadence, CheckedConfig, DataConfig, Optimisation, Options, Outcome, RunFolder, Sources, Task, keep_pages,
+    open, read_config, train,
 };
 use crate::upsampler::{UpsamplerConfig, UpsamplerTask};
 
@@ -120,8 +119,6 @@ fn run_export(args: ExportArgs) -> Result<(), TrainError> {
     }
     Ok(())
 }
-
-type Sources = (Arc<dyn BatchSource>, Arc<dyn BatchSource>);
 
 impl TrainArgs {
     fn read<C: CheckedConfig>(&self) -> Result<C, TrainError> {

@@ -57,9 +57,9 @@ impl AdamW {
             }
             let factors = self.factors(store.steps, norm, learning_rate);
             if on_cpu {
-                on_host(store, &flat, factors)
+                on_host(store, &flat, factors);
             } else {
-                on_device(store, &flat, factors)
+                on_device(store, &flat, factors);
             }
             Ok(StepReport { gradient_norm: norm, skipped: false })
         })

@@ -132,12 +132,12 @@ impl<T: Task> Run<'_, T> {
             Ok::<_, TrainError>(())
         })?;
         self.log()?;
+        let rate = self.clock.rate(self.optimisation.batch);
         self.look()?;
         self.save()?;
         self.progress.finish();
         let step = self.store.steps();
-        let finished = step >= self.optimisation.steps;
-        Ok(Outcome { step, finished, loss: self.loss, rate: self.clock.rate(self.optimisation.batch) })
+        Ok(Outcome { step, finished: step >= self.optimisation.steps, loss: self.loss, rate })
     }
 
     fn step(&mut self, replicas: &Replicas<T>, batches: &Prefetch) -> Result<(), TrainError> {

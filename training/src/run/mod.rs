@@ -26,5 +26,5 @@ pub use memory::keep_pages;
 pub use metrics::{Metrics, Record};
 pub use schedule::Schedule;
 pub use sheet::Sheet;
-pub use source::{BatchSource, open};
+pub use source::{BatchSource, Sources, open};
 pub use task::{Loss, Task};

@@ -40,10 +40,13 @@ impl<N> Replica<N> {
     }
 }
 
+/// The ends of another replica's channels.
+type Other = (Sender<Inputs>, Receiver<Result<Part, TrainError>>);
+
 /// One replica on this thread, the others on threads of their own.
 pub(super) struct Replicas<T: Task> {
     own: Replica<T::Network>,
-    others: Vec<(Sender<Inputs>, Receiver<Result<Part, TrainError>>)>,
+    others: Vec<Other>,
 }
 
 impl<T: Task> Replicas<T> {

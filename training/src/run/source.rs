@@ -42,21 +42,20 @@ impl BatchSource for Sampler {
     fn plain(&self, limit: usize) -> Batch {
         let items = self.items();
         let step = items.len().div_ceil(limit.max(1)).max(1);
-        let chosen: Vec<usize> =
-            items.iter().step_by(step).filter_map(|item| usize::try_from(*item).ok()).collect();
+        let chosen: Vec<usize> = items.iter().step_by(step).copied().collect();
         self.batch_of(0, &chosen)
     }
 }
+
+/// Training pictures, then held-out ones.
+pub type Sources = (Arc<dyn BatchSource>, Arc<dyn BatchSource>);
 
 /// Opens a data set: the training items with the configured variation, and the held-out items without any, both with
 /// pictures of `side` pixels.
 ///
 /// # Errors
 /// A store that is missing or damaged, or a selection that leaves nothing.
-pub fn open(
-    config: &DataConfig,
-    side: usize,
-) -> Result<(Arc<dyn BatchSource>, Arc<dyn BatchSource>), TrainError> {
+pub fn open(config: &DataConfig, side: usize) -> Result<Sources, TrainError> {
     let store = Arc::new(Store::open(&config.store)?);
     let select = |split| crate::data::Selection { split, ..config.selection.clone() };
     let augment = Augment { side, ..config.augment.clone() };

@@ -1,5 +1,6 @@
 //! Every trainer on a few synthetic pictures: it runs, its loss falls, a resumed training equals an uninterrupted one bit for
 //! bit, and what is exported is a bundle that the servers take.
+#![expect(clippy::unwrap_used, reason = "a panic in a test is the report")]
 
 mod shapes;
 mod tasks;
