@@ -50,6 +50,9 @@ pub struct TrainArgs {
     /// The bundle with the trained CLIP, instead of the configuration's
     #[arg(long)]
     pub clip: Option<PathBuf>,
+    /// Steps of the whole training, where the cosine ends, instead of the configuration's
+    #[arg(long)]
+    pub steps: Option<u64>,
     /// Stop after so many minutes, with a checkpoint
     #[arg(long)]
     pub minutes: Option<f64>,
@@ -162,7 +165,8 @@ impl TrainArgs {
             resume: self.resume,
             workers: self.workers,
         };
-        train(task, seed, clip, optimisation, cadence, &options)
+        let steps = self.steps.unwrap_or(optimisation.steps).max(1);
+        train(task, seed, clip, &Optimisation { steps, ..optimisation.clone() }, cadence, &options)
     }
 }
 

@@ -83,13 +83,12 @@ fn save(path: &Path, tensors: &[(String, Tensor)], precision: Precision) -> Resu
 pub(super) fn write(path: &Path, tensors: &[(String, Bytes)]) -> Result<(), TrainError> {
     // transformers wants to know which framework's layout the weights have.
     let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
-    let partial = path.with_extension("partial");
     let views = tensors.iter().map(|(name, bytes)| (name.as_str(), bytes));
-    safetensors::serialize_to_file(views, Some(metadata), &partial).map_err(|error| TrainError::Io {
-        path: partial.clone(),
+    let file = safetensors::serialize(views, Some(metadata)).map_err(|error| TrainError::Io {
+        path: path.to_path_buf(),
         source: std::io::Error::other(error.to_string()),
     })?;
-    std::fs::rename(&partial, path).map_err(TrainError::io(path))
+    Ok(unclip_bundle::write_atomically(path, &file)?)
 }
 
 fn bytes(tensor: &Tensor, precision: Precision) -> Result<Bytes, TrainError> {

@@ -95,13 +95,6 @@ impl CheckedConfig for ClipConfig {
             divides(vision.patch, vision.side),
             "a divisor of vision.side",
         );
-        let replicas = self.optimisation.replicas;
-        problems.expect(
-            "optimisation.replicas",
-            replicas,
-            replicas == 1,
-            "1: every picture is compared with every caption",
-        );
         self.optimisation.check(problems);
         self.cadence.check(problems);
     }

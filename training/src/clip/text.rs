@@ -55,8 +55,9 @@ impl TextTower {
         let embedded = Tensor::embedding(&self.tokens, ids, -1, false, false);
         let x = embedded + self.positions.narrow(0, 0, length);
         let states = self.norm.forward(&self.encoder.forward(x));
-        // The state at the first end token.
-        let place = ids.eq(self.end).to_kind(Kind::Int).argmax(1, true).unsqueeze(-1);
+        // The state at the first end token; configs with the wrong end token 2 mean the largest id.
+        let rank = if self.end == 2 { ids.shallow_clone() } else { ids.eq(self.end).to_kind(Kind::Int) };
+        let place = rank.argmax(1, true).unsqueeze(-1);
         let place = place.expand([-1, 1, states.size()[2]], false);
         let pooled = states.gather(1, &place, false).squeeze_dim(1);
         TextOutput { embedding: self.projection.forward(&pooled), states }

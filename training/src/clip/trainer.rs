@@ -82,7 +82,7 @@ impl ClipTask {
     }
 
     /// Embeddings of held-out pictures and their captions, in parts that fit into memory.
-    fn embed(&self, network: &ClipNetwork) -> Result<(Tensor, Tensor), TrainError> {
+    fn embed_held_out(&self, network: &ClipNetwork) -> Result<(Tensor, Tensor), TrainError> {
         let inputs =
             self.batch_inputs(&self.held_out.plain(self.config.evaluated))?.to(self.placement.device)?;
         let (pictures, ids) = (inputs.get("pictures")?, inputs.get("ids")?);
@@ -167,9 +167,24 @@ impl Task for ClipTask {
     }
 
     fn loss(&self, network: &ClipNetwork, inputs: &Inputs) -> Result<Loss, TrainError> {
+        self.joint_loss(network, &self.embed(network, inputs)?)
+    }
+
+    fn is_joint(&self) -> bool {
+        true
+    }
+
+    fn embed(&self, network: &ClipNetwork, inputs: &Inputs) -> Result<Vec<Tensor>, TrainError> {
         let pictures = network.vision.forward(inputs.get("pictures")?);
         let texts = network.text.forward(inputs.get("ids")?).embedding;
-        let (total, scale) = contrastive(&pictures, &texts, &network.log_scale);
+        Ok(vec![pictures, texts])
+    }
+
+    fn joint_loss(&self, network: &ClipNetwork, embedded: &[Tensor]) -> Result<Loss, TrainError> {
+        let [pictures, texts] = embedded else {
+            return Err(TrainError::Thread("CLIP's towers"));
+        };
+        let (total, scale) = contrastive(pictures, texts, &network.log_scale);
         Ok(Loss { total, parts: vec![("logit_scale", scale.mean(Kind::Float))] })
     }
 
@@ -177,7 +192,7 @@ impl Task for ClipTask {
         if self.held_out.is_empty() {
             return Ok(Vec::new());
         }
-        let (pictures, texts) = self.embed(network)?;
+        let (pictures, texts) = self.embed_held_out(network)?;
         let (by_text, by_picture) = (recall(&texts, &pictures)?, recall(&pictures, &texts)?);
         Ok(vec![
             ("text_to_picture_at_1", by_text.at_1),

@@ -56,8 +56,11 @@ impl VisionTower {
         let batch = pictures.size()[0];
         let (side, patch) = (pictures.size()[2], self.patch);
         let grid = side / patch;
+        let whole = grid * patch;
         let flat = pictures
-            .view([batch, -1, grid, patch, grid, patch])
+            .narrow(2, 0, whole)
+            .narrow(3, 0, whole)
+            .reshape([batch, -1, grid, patch, grid, patch])
             .permute([0, 2, 4, 3, 5, 1])
             .reshape([batch, grid * grid, -1]);
         let kernel = self.patches.permute([0, 2, 3, 1]).reshape([self.patches.size()[0], -1]);

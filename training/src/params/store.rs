@@ -192,10 +192,34 @@ impl Leaves {
     /// # Errors
     /// libtorch can't differentiate it.
     pub fn gradients(&self, loss: &Tensor) -> Result<Gradients, TrainError> {
-        let wanted: Vec<&Tensor> =
-            self.tensors.iter().zip(&self.trainable).filter(|(_, wanted)| **wanted).map(|(t, _)| t).collect();
-        let mut found = Tensor::f_run_backward(&[loss], &wanted, false, false)?.into_iter();
+        let wanted: Vec<&Tensor> = self.wanted().collect();
+        let found = Tensor::f_run_backward(&[loss], &wanted, false, false)?;
+        Ok(self.in_order(found))
+    }
+
+    /// As [`Leaves::gradients`], and the loss' gradients with respect to other tensors.
+    ///
+    /// # Errors
+    /// libtorch can't differentiate it.
+    pub fn gradients_and(
+        &self,
+        loss: &Tensor,
+        others: &[Tensor],
+    ) -> Result<(Gradients, Vec<Tensor>), TrainError> {
+        let mut wanted: Vec<&Tensor> = others.iter().collect();
+        wanted.extend(self.wanted());
+        let mut found = Tensor::f_run_backward(&[loss], &wanted, false, false)?;
+        let own = found.split_off(others.len());
+        Ok((self.in_order(own), found))
+    }
+
+    fn wanted(&self) -> impl Iterator<Item = &Tensor> {
+        self.tensors.iter().zip(&self.trainable).filter(|(_, wanted)| **wanted).map(|(tensor, _)| tensor)
+    }
+
+    fn in_order(&self, found: Vec<Tensor>) -> Gradients {
+        let mut found = found.into_iter();
         let gradient = |wanted: &bool| if *wanted { found.next().filter(Tensor::defined) } else { None };
-        Ok(Gradients(self.trainable.iter().map(gradient).collect()))
+        Gradients(self.trainable.iter().map(gradient).collect())
     }
 }

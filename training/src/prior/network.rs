@@ -63,3 +63,58 @@ impl PriorNetwork {
         Ok(embeddings * std.f_to_kind(Kind::Float)? + mean.f_to_kind(Kind::Float)?)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use unclip_bundle::config::PriorConfig;
+    use unclip_bundle::{Bundle, Component};
+    use unclip_models::rows::split_rows;
+    use unclip_models::{Params, Placement, PriorModel, SafetensorsSource};
+
+    use super::*;
+    use crate::clip::FrozenClip;
+    use crate::params::to_i64;
+
+    const TEXTS: [&str; 3] = ["", "a red heart", "seven small blue cats on a green hill"];
+
+    /// A batch of texts of different lengths, cut and masked, gives what the server computes for each row alone.
+    #[test]
+    fn batches_are_what_the_server_computes() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/varied/bundle");
+        let bundle = Bundle::open(&root).unwrap();
+        let clip = FrozenClip::open(&root).unwrap();
+        let config: PriorConfig = bundle.config(Component::Prior).unwrap();
+        let weights = bundle.weights(Component::Prior).unwrap();
+        let source = SafetensorsSource::new(&weights, Placement::REFERENCE);
+        let network = PriorNetwork {
+            prior: PriorTransformer::new(&Params::root(&source), &config).unwrap(),
+            clip: clip.towers(Placement::REFERENCE).unwrap(),
+            tokens: to_i64(config.num_embeddings),
+            kind: Kind::Float,
+        };
+        let (ids, mask) = clip.tokenize(&TEXTS.map(str::to_owned)).unwrap();
+        let x = Tensor::linspace(-1, 1, to_i64(3 * clip.dim()), (Kind::Float, Device::Cpu)).view([3, -1]);
+        let timesteps = Tensor::from_slice(&[0_i64, 500, 999]);
+        let texts = network.texts(&ids, &mask).unwrap();
+        let found = network.predict(&x, &timesteps, &texts).unwrap();
+
+        let server = PriorModel::load(&bundle, Placement::REFERENCE).unwrap();
+        let states = network.clip.texts(&ids);
+        let longest = usize::try_from(ids.size()[1]).unwrap();
+        let contexts: Vec<_> = (0..3)
+            .map(|row| {
+                let embedding = split_rows(&states.embedding).unwrap().remove(row);
+                let mut hidden = split_rows(&states.states).unwrap().remove(row);
+                hidden.resize(server.tokens() * clip.dim(), 0.0);
+                let mask = split_rows(&mask).unwrap().remove(row);
+                let mask: Vec<bool> = (0..server.tokens()).map(|at| at < longest && mask[at] > 0.0).collect();
+                server.context(&embedding, &hidden, &mask).unwrap()
+            })
+            .collect();
+        let expected = server.forward(&x, &[0, 500, 999], &contexts.iter().collect::<Vec<_>>()).unwrap();
+        let difference = f64::try_from((found - expected).abs().max()).unwrap();
+        assert!(difference < 1e-4, "{difference}");
+    }
+}

@@ -124,9 +124,9 @@ impl<T: Task> Run<'_, T> {
         let make = |step: u64| task.inputs(step);
         std::thread::scope(|scope| {
             let batches = Prefetch::start(scope, options.workers, self.store.steps(), end, &make);
-            let replicas = Replicas::start(scope, task, &self.store, self.optimisation.replicas)?;
+            let mut replicas = Replicas::start(scope, task, &self.store, self.optimisation.replicas)?;
             while self.store.steps() < end && !self.clock.is_up() {
-                self.step(&replicas, &batches)?;
+                self.step(&mut replicas, &batches)?;
                 self.intervals()?;
             }
             Ok::<_, TrainError>(())
@@ -140,7 +140,7 @@ impl<T: Task> Run<'_, T> {
         Ok(Outcome { step, finished: step >= self.optimisation.steps, loss: self.loss, rate })
     }
 
-    fn step(&mut self, replicas: &Replicas<T>, batches: &Prefetch) -> Result<(), TrainError> {
+    fn step(&mut self, replicas: &mut Replicas<T>, batches: &Prefetch) -> Result<(), TrainError> {
         let step = self.store.steps();
         let parts = replicas.run(self.task, batches.take(step)?)?;
         let rate = self.schedule().at(step);
@@ -255,7 +255,7 @@ struct Tally {
 
 impl Tally {
     fn add(&mut self, losses: Vec<Vec<(&'static str, Tensor)>>, gradient_norm: f64, skipped: bool) {
-        for part in losses {
+        for part in losses.into_iter().filter(|part| !part.is_empty()) {
             self.parts += 1;
             for (name, loss) in part {
                 match self.sums.iter_mut().find(|(known, _)| *known == name) {

@@ -44,12 +44,22 @@ impl Sheet {
         let rows = u32::try_from(self.cells.len()).unwrap_or(1).div_ceil(self.columns).max(1);
         let mut sheet = RgbImage::from_pixel(width * self.columns + GAP, height * rows + GAP, PAPER);
         let places = (0..rows).flat_map(|row| (0..self.columns).map(move |column| (column, row)));
-        for ((column, row), (picture, text)) in places.zip(&self.cells) {
+        for (index, ((column, row), (picture, text))) in places.zip(&self.cells).enumerate() {
             let (x, y) = (column * width + GAP, row * height + GAP);
             imageops::replace(&mut sheet, picture, i64::from(x), i64::from(y));
-            write(&mut sheet, x, y + picture.height() + 2, text, picture.width());
+            let room = width * self.without_text(index + 1, column + 1) + picture.width();
+            write(&mut sheet, x, y + picture.height() + 2, text, room);
         }
         sheet
+    }
+}
+
+impl Sheet {
+    /// Cells from `index` to the end of the row that leave their place to the text before them.
+    fn without_text(&self, index: usize, column: u32) -> u32 {
+        let rest = usize::try_from(self.columns.saturating_sub(column)).unwrap_or_default();
+        let empty = self.cells.iter().skip(index).take(rest).take_while(|(_, text)| text.is_empty()).count();
+        u32::try_from(empty).unwrap_or_default()
     }
 }
 

@@ -57,6 +57,28 @@ pub trait Task: Sync {
     /// libtorch refuses an operation.
     fn loss(&self, network: &Self::Network, inputs: &Inputs) -> Result<Loss, TrainError>;
 
+    /// Whether the loss compares rows with each other, so that parts of a batch can't have one each. Then [`Task::embed`]
+    /// and [`Task::joint_loss`] count instead of [`Task::loss`].
+    fn is_joint(&self) -> bool {
+        false
+    }
+
+    /// What a part of a batch gives to a joint loss: tensors whose first dimension is the batch.
+    ///
+    /// # Errors
+    /// libtorch refuses an operation.
+    fn embed(&self, _network: &Self::Network, _inputs: &Inputs) -> Result<Vec<Tensor>, TrainError> {
+        Ok(Vec::new())
+    }
+
+    /// The loss of what all parts of a batch gave, put together again.
+    ///
+    /// # Errors
+    /// libtorch refuses an operation.
+    fn joint_loss(&self, _network: &Self::Network, _embedded: &[Tensor]) -> Result<Loss, TrainError> {
+        Err(TrainError::Thread("a loss that is not joint"))
+    }
+
     /// Figures of averaged networks on held-out data.
     ///
     /// # Errors

@@ -68,6 +68,7 @@ fn trainers_resume_exactly_and_export_a_bundle() {
     let root = tempfile::tempdir().unwrap();
     let root = root.path();
     assert_resumes(root, BF16, 1, |folder| (clip(folder, BF16), None));
+    assert_resumes(root, CPU, 2, |folder| (clip(folder, CPU), None));
     let trained = root.join("straight-1-BFloat16");
     let towers = trained.join("bundle");
     let stages = root.join("stages");
@@ -103,6 +104,23 @@ fn assert_exports(runs: &[std::path::PathBuf], output: &Path, precision: Precisi
     unclip_clip::export_text_tower(&bundle).unwrap();
     unclip_clip::export_image_tower(&bundle).unwrap();
     unclip_bundle::Manifest::compute(&bundle).unwrap();
+}
+
+/// Two replicas compute the gradients that one would.
+#[test]
+fn replicas_make_no_difference() {
+    let root = tempfile::tempdir().unwrap();
+    let trained = [1, 2].map(|replicas| {
+        let folder = root.path().join(replicas.to_string());
+        run(&clip(&folder, CPU), &recipe(3, 4, replicas), &folder, CPU, None);
+        let bytes = checkpoint(&folder);
+        let tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+        let master = tensors.tensor("master").unwrap().data().to_vec();
+        let len = i64::try_from(master.len() / 4).unwrap();
+        tch::Tensor::from_data_size(&master, &[len], Kind::Float)
+    });
+    let difference = f64::try_from((&trained[0] - &trained[1]).abs().mean(Kind::Float)).unwrap();
+    assert!(difference < 1e-5, "{difference}");
 }
 
 #[test]
