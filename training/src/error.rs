@@ -86,6 +86,12 @@ pub enum TrainError {
 }
 
 impl TrainError {
+    /// Something of another shape than this crate's own parts agree on.
+    pub(crate) fn shape(field: &'static str, found: impl ToString, expected: impl ToString) -> Self {
+        let (found, expected) = (found.to_string(), expected.to_string());
+        Self::Model(ModelError::Input { field, found, expected })
+    }
+
     /// Turns an I/O error at `path` into this type.
     pub(crate) fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Self + '_ {
         move |source| Self::Io { path: path.to_path_buf(), source }

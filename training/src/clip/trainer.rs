@@ -182,7 +182,7 @@ impl Task for ClipTask {
 
     fn joint_loss(&self, network: &ClipNetwork, embedded: &[Tensor]) -> Result<Loss, TrainError> {
         let [pictures, texts] = embedded else {
-            return Err(TrainError::Thread("CLIP's towers"));
+            return Err(TrainError::shape("embedded", embedded.len(), "pictures and texts"));
         };
         let (total, scale) = contrastive(pictures, texts, &network.log_scale);
         Ok(Loss { total, parts: vec![("logit_scale", scale.mean(Kind::Float))] })

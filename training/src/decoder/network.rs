@@ -54,7 +54,7 @@ impl DecoderNetwork {
         let mut halves = out.f_to_kind(Kind::Float)?.f_chunk(2, 1)?.into_iter();
         match (halves.next(), halves.next()) {
             (Some(noise), Some(variance)) => Ok((noise, variance)),
-            _ => Err(TrainError::Thread("the decoder's network")),
+            _ => Err(TrainError::shape("prediction", "1 channel", "noise and variance")),
         }
     }
 }

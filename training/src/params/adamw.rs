@@ -1,7 +1,7 @@
 //! AdamW over the flat buffers.
 
 use half::bf16;
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use super::kernel::{self, Factors, Slices};
 use super::layout::to_i64;
@@ -46,18 +46,18 @@ impl AdamW {
         tch::no_grad(|| {
             let flat = mean(store, gradients)?;
             store.steps += 1;
-            let on_cpu = store.placement.device == tch::Device::Cpu;
+            let on_cpu = store.placement.device == Device::Cpu;
             let norm = if on_cpu {
-                kernel::squared_norm(values(&flat)).sqrt()
+                kernel::squared_norm(values(&flat)?).sqrt()
             } else {
-                f64::try_from(flat.norm().to_device(tch::Device::Cpu))?
+                f64::try_from(flat.norm().to_device(Device::Cpu))?
             };
             if !norm.is_finite() {
                 return Ok(StepReport { gradient_norm: norm, skipped: true });
             }
             let factors = self.factors(store.steps, norm, learning_rate);
             if on_cpu {
-                on_host(store, &flat, factors);
+                on_host(store, &flat, factors)?;
             } else {
                 on_device(store, &flat, factors);
             }
@@ -116,16 +116,16 @@ fn flatten(store: &ParamStore, gradients: &[Option<Tensor>]) -> Result<Tensor, T
     Ok(Tensor::f_cat(&parts, 0)?.f_to_kind(Kind::Float)?)
 }
 
-fn on_host(store: &mut ParamStore, gradient: &Tensor, factors: Factors) {
+fn on_host(store: &mut ParamStore, gradient: &Tensor, factors: Factors) -> Result<(), TrainError> {
     let rounded = store.placement.kind == Kind::BFloat16;
     let [mut first, mut second] = store.moments.each_ref().map(Tensor::shallow_clone);
     let mut parts = Parts {
-        gradient: values(gradient),
-        master: values_mut(&mut store.master),
-        first: values_mut(&mut first),
-        second: values_mut(&mut second),
-        average: values_mut(&mut store.average),
-        copy: if rounded { Some(halves_mut(&mut store.compute)) } else { None },
+        gradient: values(gradient)?,
+        master: values_mut(&mut store.master)?,
+        first: values_mut(&mut first)?,
+        second: values_mut(&mut second)?,
+        average: values_mut(&mut store.average)?,
+        copy: if rounded { Some(halves_mut(&mut store.compute)?) } else { None },
     };
     let entries = &store.layout.entries;
     let mut slices = Vec::with_capacity(entries.len());
@@ -138,6 +138,7 @@ fn on_host(store: &mut ParamStore, gradient: &Tensor, factors: Factors) {
         }
     }
     kernel::step(slices, factors);
+    Ok(())
 }
 
 /// The buffers, of which each parameter takes its part from the front.
@@ -174,35 +175,33 @@ fn front<'a, T>(rest: &mut &'a mut [T], len: usize) -> &'a mut [T] {
 
 /// The elements of a contiguous f32 tensor on the CPU.
 #[expect(unsafe_code, reason = "libtorch lends its memory only as a pointer")]
-fn values(tensor: &Tensor) -> &[f32] {
-    assert_flat(tensor, Kind::Float);
+fn values(tensor: &Tensor) -> Result<&[f32], TrainError> {
+    expect_flat(tensor, Kind::Float)?;
     // SAFETY: contiguous f32 on the CPU, checked; the memory lives as long as the tensor that is borrowed.
-    unsafe { std::slice::from_raw_parts(tensor.data_ptr().cast::<f32>(), tensor.numel()) }
+    Ok(unsafe { std::slice::from_raw_parts(tensor.data_ptr().cast::<f32>(), tensor.numel()) })
 }
 
 #[expect(unsafe_code, reason = "libtorch lends its memory only as a pointer")]
-fn values_mut(tensor: &mut Tensor) -> &mut [f32] {
-    assert_flat(tensor, Kind::Float);
+fn values_mut(tensor: &mut Tensor) -> Result<&mut [f32], TrainError> {
+    expect_flat(tensor, Kind::Float)?;
     // SAFETY: as in `values`; the optimiser's buffers are distinct, and no network runs during a step.
-    unsafe { std::slice::from_raw_parts_mut(tensor.data_ptr().cast::<f32>(), tensor.numel()) }
+    Ok(unsafe { std::slice::from_raw_parts_mut(tensor.data_ptr().cast::<f32>(), tensor.numel()) })
 }
 
 #[expect(unsafe_code, reason = "libtorch lends its memory only as a pointer")]
-fn halves_mut(tensor: &mut Tensor) -> &mut [bf16] {
-    assert_flat(tensor, Kind::BFloat16);
+fn halves_mut(tensor: &mut Tensor) -> Result<&mut [bf16], TrainError> {
+    expect_flat(tensor, Kind::BFloat16)?;
     // SAFETY: as in `values_mut`; bf16 has the layout of libtorch's BFloat16.
-    unsafe { std::slice::from_raw_parts_mut(tensor.data_ptr().cast::<bf16>(), tensor.numel()) }
+    Ok(unsafe { std::slice::from_raw_parts_mut(tensor.data_ptr().cast::<bf16>(), tensor.numel()) })
 }
 
 /// The stores' buffers are made so; anything else is a mistake in this crate.
-fn assert_flat(tensor: &Tensor, kind: Kind) {
-    let fits = tensor.kind() == kind && tensor.device() == tch::Device::Cpu && tensor.is_contiguous();
-    assert!(
-        fits,
-        "a flat buffer is {:?} on {:?}, expected {kind:?} on the CPU",
-        tensor.kind(),
-        tensor.device()
-    );
+fn expect_flat(tensor: &Tensor, kind: Kind) -> Result<(), TrainError> {
+    if tensor.kind() == kind && tensor.device() == Device::Cpu && tensor.is_contiguous() {
+        return Ok(());
+    }
+    let found = format!("{:?} on {:?}", tensor.kind(), tensor.device());
+    Err(TrainError::shape("flat buffer", found, format!("contiguous {kind:?} on the CPU")))
 }
 
 /// The same arithmetic in a dozen kernels over the flat buffers: on a GPU their time does not matter.
@@ -228,7 +227,6 @@ fn on_device(store: &mut ParamStore, gradient: &Tensor, factors: Factors) {
 
 #[cfg(test)]
 mod tests {
-    use tch::Device;
     use unclip_models::{ParamSource, Placement};
 
     use super::*;

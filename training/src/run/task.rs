@@ -76,7 +76,7 @@ pub trait Task: Sync {
     /// # Errors
     /// libtorch refuses an operation.
     fn joint_loss(&self, _network: &Self::Network, _embedded: &[Tensor]) -> Result<Loss, TrainError> {
-        Err(TrainError::Thread("a loss that is not joint"))
+        Err(TrainError::shape("joint loss", "none", "one, where is_joint says so"))
     }
 
     /// Figures of averaged networks on held-out data.
