@@ -1,6 +1,6 @@
 # Every target is a command anyone can type; `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-tests setup-tools build demo test lint fmt docs train-data fixtures bench-reference clean
+.PHONY: help setup setup-tests setup-tools build demo test train-smoke lint fmt docs train-data fixtures bench-reference clean
 
 PROMPT ?= a red heart
 BUNDLE ?= out/demo-bundle
@@ -35,6 +35,9 @@ demo: setup ## Draw a picture: make demo PROMPT="a red heart"
 test: setup-tests ## Run every test
 	cargo build --workspace --bins
 	cargo test --workspace
+
+train-smoke: setup ## A few steps of every trainer, resumed and exported (part of `make test`)
+	cargo test --package unclip-training --test smoke
 
 lint: setup setup-tools ## Formatting, clippy, buf, and generated files that drifted
 	cargo fmt --all --check
