@@ -91,8 +91,7 @@ async fn draw_all(
     events: &Events,
 ) -> Result<(), Error> {
     tracing::info!(images = plan.images, seed = plan.seed, "drawing");
-    let plan = Arc::new(plan);
-    let texts = Arc::new(pipeline.encode(&context, &plan).await?);
+    let texts = pipeline.encode(&context, &plan).await?;
     let draws = (0..plan.images).map(|index| {
         let (pipeline, context, plan, texts) = (&pipeline, &context, &plan, &texts);
         async move {
