@@ -1,5 +1,7 @@
 //! Bundles that are whole, and what is said of those that are not. Damage is done to temporary copies of a fixture.
 
+#![expect(clippy::unwrap_used, reason = "a panic in a test is the report")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
