@@ -3,7 +3,8 @@
 .PHONY: help setup setup-tests setup-tools build demo test train-smoke lint fmt docs train-data fixtures bench-reference clean
 
 PROMPT ?= a red heart
-BUNDLE ?= out/demo-bundle
+RANDOM = out/demo-bundle
+BUNDLE ?= $(RANDOM)
 OUT    ?= out/demo.png
 
 help: ## List the targets
@@ -26,11 +27,15 @@ build: setup ## Build target/release/unclip and the servers
 	cargo build --release --bins
 
 # Until a trained bundle ships with the repository, the demo draws with a tiny bundle of random weights.
-demo: setup ## Draw a picture: make demo PROMPT="a red heart"
+demo: setup ## Draw a picture: make demo PROMPT="a red heart" [BUNDLE=DIR]
 	cargo build --release --package unclip
-	@test -f $(BUNDLE)/unclip.json || target/release/unclip import tests/fixtures/tiny/bundle --output $(BUNDLE)
-	target/release/unclip generate --bundle $(BUNDLE) --prompt "$(PROMPT)" --output $(OUT)
+ifeq ($(BUNDLE),$(RANDOM))
+	@test -f $(RANDOM)/unclip.json || target/release/unclip import tests/fixtures/tiny/bundle --output $(RANDOM)
+endif
+	target/release/unclip generate --bundle "$(BUNDLE)" --prompt "$(PROMPT)" --output "$(OUT)"
+ifeq ($(BUNDLE),$(RANDOM))
 	@echo "note: the demo bundle has random weights, so the picture is coloured noise; a trained one is to come"
+endif
 
 test: setup-tests ## Run every test
 	cargo build --workspace --bins

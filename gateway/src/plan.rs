@@ -6,7 +6,7 @@ use unclip_proto::{FieldError, Sampling, SamplingDefaults, check_text};
 /// The most pictures of one request.
 const MAX_IMAGES: u32 = 16;
 
-/// The most previews make sense for: a stage's steps.
+/// The longest distance between previews, in steps: no run has more.
 const MAX_PREVIEW_EVERY: u32 = 1000;
 
 /// The most prior samples per picture.

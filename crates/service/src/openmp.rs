@@ -4,8 +4,7 @@
 /// if nobody has set it.
 ///
 /// libgomp reads the variable when it is loaded, before `main`, so it can't be set later. Without it, every thread that
-/// runs a network keeps a pool that spins between operations, and two pools on the same cores slow each other down many
-/// times over.
+/// runs a network keeps a pool that spins between operations, and takes the cores from the pools of the other networks.
 pub fn wait_passively() {
     use std::os::unix::process::CommandExt;
 

@@ -63,7 +63,10 @@ impl JobOptions {
         u32::try_from(self.timesteps.len()).unwrap_or(u32::MAX)
     }
 
-    /// Where the generator stands after a whole run that starts at `noise`.
+    /// Takes `noise` to where it stands after a whole run.
+    ///
+    /// # Errors
+    /// Never for timesteps that the sampler made itself.
     pub fn skip_run(&self, noise: &mut TorchNoise) -> Result<(), Error> {
         noise.normal(self.sample_len);
         for index in 0..self.timesteps.len() {
