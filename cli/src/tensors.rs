@@ -21,10 +21,14 @@ const PARTS: [(&str, Part); 5] = [
 /// # Errors
 /// An answer without tensors, or a place that can't be written.
 pub(crate) fn write(path: &Path, images: &[GeneratedImage]) -> anyhow::Result<()> {
-    let stacked = PARTS.map(|(name, part)| stack(name, part, images));
     let mut tensors = Vec::new();
-    for part in stacked {
-        tensors.push(part?);
+    for (name, part) in PARTS {
+        // A caption alone is decoded without an image embedding.
+        let none =
+            images.iter().filter_map(|image| image.tensors.as_ref()).all(|tensors| part(tensors).is_none());
+        if name != "image_embedding" || !none {
+            tensors.push(stack(name, part, images)?);
+        }
     }
     let views = tensors
         .iter()

@@ -7,14 +7,15 @@ use unclip_proto::v1::decode_response::Event as DecodeEvent;
 use unclip_proto::v1::sample_prior_response::Event as PriorEvent;
 use unclip_proto::v1::upsample_response::Event as UpsampleEvent;
 use unclip_proto::v1::{
-    DecodeRequest, DecodeResult, EncodeTextRequest, EncodeTextResponse, GeneratedImage, ImageTensors,
-    ModelInfo, NoisePosition, PriorItem, PriorResults, SamplePriorRequest, Stage, StreamOptions,
-    TextEncoding, UpsampleRequest, UpsampleResult, prior_item,
+    DecodeRequest, DecodeResult, Embedding, EncodeTextRequest, EncodeTextResponse, GeneratedImage,
+    ImageTensors, ModelInfo, NoisePosition, PriorItem, PriorResults, SamplePriorRequest, Stage,
+    StreamOptions, TextEncoding, UpsampleRequest, UpsampleResult, prior_item,
 };
 use unclip_service::{Code, Error, RequestContext};
 
 use crate::cache::{Cache, CacheKey, Source};
 use crate::events::{Events, ImageEvents};
+use crate::image_source::ImageSource;
 use crate::picture;
 use crate::plan::Plan;
 use crate::receipt::Receipts;
@@ -37,7 +38,14 @@ pub(crate) struct Texts {
     seconds: f64,
 }
 
-/// The picture's embedding and where its generator stands.
+/// What the decoder goes on from.
+struct ToDecode {
+    /// None for the caption alone.
+    embedding: Option<Embedding>,
+    noise: Option<NoisePosition>,
+}
+
+/// What the prior answered.
 struct Sampled {
     results: PriorResults,
     info: ModelInfo,
@@ -97,13 +105,21 @@ impl Pipeline {
         receipts.text_encoder(&texts.info, texts.cached, texts.seconds);
         events.done(Stage::TextEncoder, 1);
 
-        let sampled = self.prior(context, plan, texts, seed, &events).await?;
-        let result = only_result(&sampled.results)?;
-        receipts.prior(&sampled.info, plan.prior, sampled.cached, sampled.seconds, &result.scores);
+        let image = match given_embedding(plan, texts)? {
+            Some(embedding) => {
+                ToDecode { embedding, noise: Some(NoisePosition { seed, ..Default::default() }) }
+            }
+            None => {
+                let sampled = self.prior(context, plan, texts, seed, &events).await?;
+                let result = only_result(&sampled.results)?;
+                receipts.prior(&sampled.info, plan.prior, sampled.cached, sampled.seconds, &result.scores);
+                ToDecode { embedding: result.embedding.clone(), noise: result.noise }
+            }
+        };
 
         let started = Instant::now();
         let info = self.stages.decoder_info(context).await?;
-        let decoded = self.decode(context, plan, texts, result, &events).await?;
+        let decoded = self.decode(context, plan, texts, &image, &events).await?;
         receipts.decoder(&info, plan.decoder, &decoded.model_fingerprint, started);
 
         let started = Instant::now();
@@ -114,7 +130,7 @@ impl Pipeline {
         let tensors = plan.return_tensors.then(|| ImageTensors {
             text_embedding: texts.prompt.embedding.as_ref().and_then(|embedding| embedding.tensor.clone()),
             text_hidden_states: texts.prompt.hidden_states.clone(),
-            image_embedding: result.embedding.as_ref().and_then(|embedding| embedding.tensor.clone()),
+            image_embedding: image.embedding.and_then(|embedding| embedding.tensor),
             decoded: decoded.image.clone(),
             image: upsampled.image.clone(),
         });
@@ -154,14 +170,14 @@ impl Pipeline {
         context: &RequestContext,
         plan: &Plan,
         texts: &Texts,
-        sampled: &unclip_proto::v1::PriorResult,
+        image: &ToDecode,
         events: &ImageEvents,
     ) -> Result<DecodeResult, Error> {
         let request = DecodeRequest {
-            image_embedding: sampled.embedding.clone(),
+            image_embedding: image.embedding.clone(),
             text: Some(texts.prompt.clone()),
             negative: texts.negative.clone().filter(|_| plan.decoder.is_guided()),
-            noise: sampled.noise,
+            noise: image.noise,
             options: Some(plan.decoder.to_message(true)),
             stream: Some(StreamOptions { preview_every: plan.preview_every, checkpoint_every: 0 }),
             resume: None,
@@ -249,10 +265,26 @@ fn prior_key(plan: &Plan, texts: &Texts, info: &ModelInfo, seed: u64) -> CacheKe
         .finish()
 }
 
+/// The image embedding, where no prior is asked: the outer option. The inner one is none for the caption alone.
+fn given_embedding(plan: &Plan, texts: &Texts) -> Result<Option<Option<Embedding>>, Error> {
+    Ok(match &plan.source {
+        ImageSource::Prior => None,
+        ImageSource::CaptionOnly => Some(None),
+        ImageSource::TextEmbedding => {
+            let missing = || Error::internal("the text encoder answered incompletely", "no embedding");
+            Some(Some(texts.prompt.embedding.clone().ok_or_else(missing)?))
+        }
+        ImageSource::Given(tensor) => {
+            Some(Some(Embedding { space: texts.info.space.clone(), tensor: Some(tensor.clone()) }))
+        }
+    })
+}
+
 fn only_result(results: &PriorResults) -> Result<&unclip_proto::v1::PriorResult, Error> {
     results
         .results
         .first()
+        .filter(|result| result.embedding.is_some())
         .ok_or_else(|| Error::internal("the prior answered without a result", "no results"))
 }
 

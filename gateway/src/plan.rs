@@ -3,6 +3,8 @@
 use unclip_proto::v1::{GenerateImageRequest, ImageFormat};
 use unclip_proto::{FieldError, Sampling, SamplingDefaults, check_text};
 
+use crate::image_source::ImageSource;
+
 /// The most pictures of one request.
 const MAX_IMAGES: u32 = 16;
 
@@ -12,12 +14,32 @@ const MAX_PREVIEW_EVERY: u32 = 1000;
 /// The most prior samples per picture.
 const MAX_CANDIDATES: u32 = 8;
 
-/// Checks a request as the gateway will.
+/// What the stages say of themselves that a plan depends on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct StageFacts {
+    pub(crate) prior: SamplingDefaults,
+    pub(crate) decoder: SamplingDefaults,
+    pub(crate) upsampler: SamplingDefaults,
+    /// Width of the embeddings that the decoder takes; none before it was asked.
+    pub(crate) embedding_dim: Option<usize>,
+}
+
+impl StageFacts {
+    /// Enough to check a request before any stage is asked.
+    pub(crate) const UNKNOWN: Self = Self {
+        prior: SamplingDefaults::PRIOR,
+        decoder: SamplingDefaults::DECODER,
+        upsampler: SamplingDefaults::UPSAMPLER,
+        embedding_dim: None,
+    };
+}
+
+/// Checks a request as the gateway will before it asks the stages.
 ///
 /// # Errors
 /// The first field that is out of its range.
 pub fn check(request: &GenerateImageRequest) -> Result<(), FieldError> {
-    Plan::new(request.clone()).map(drop)
+    Plan::new(request, &StageFacts::UNKNOWN).map(drop)
 }
 
 /// What to draw, without gaps.
@@ -31,6 +53,7 @@ pub(crate) struct Plan {
     pub(crate) prior: Sampling,
     pub(crate) decoder: Sampling,
     pub(crate) upsampler: Sampling,
+    pub(crate) source: ImageSource,
     pub(crate) candidates: u32,
     pub(crate) format: ImageFormat,
     pub(crate) preview_every: u32,
@@ -39,7 +62,7 @@ pub(crate) struct Plan {
 
 impl Plan {
     /// Validates a request and fills its gaps.
-    pub(crate) fn new(request: GenerateImageRequest) -> Result<Self, FieldError> {
+    pub(crate) fn new(request: &GenerateImageRequest, facts: &StageFacts) -> Result<Self, FieldError> {
         check_text("prompt", &request.prompt)?;
         check_text("negative_prompt", &request.negative_prompt)?;
         let images = within("n", request.n.unwrap_or(1), 1, MAX_IMAGES)?;
@@ -50,16 +73,13 @@ impl Plan {
             return Err(FieldError::out_of_range("seed", seed, 0, u64::MAX - u64::from(images)));
         }
         let mut plan = Self {
-            prior: Sampling::resolve(request.prior.as_ref(), SamplingDefaults::PRIOR, "prior")?,
-            decoder: Sampling::resolve(request.decoder.as_ref(), SamplingDefaults::DECODER, "decoder")?,
-            upsampler: Sampling::resolve(
-                request.upsampler.as_ref(),
-                SamplingDefaults::UPSAMPLER,
-                "upsampler",
-            )?,
+            prior: Sampling::resolve(request.prior.as_ref(), facts.prior, "prior")?,
+            decoder: Sampling::resolve(request.decoder.as_ref(), facts.decoder, "decoder")?,
+            upsampler: Sampling::resolve(request.upsampler.as_ref(), facts.upsampler, "upsampler")?,
+            source: ImageSource::of(request, facts.embedding_dim)?,
             format: format(request.format)?,
-            prompt: request.prompt,
-            negative_prompt: request.negative_prompt,
+            prompt: request.prompt.clone(),
+            negative_prompt: request.negative_prompt.clone(),
             images,
             seed,
             candidates,
@@ -72,12 +92,19 @@ impl Plan {
 
     /// Whether any stage needs the negative prompt.
     pub(crate) fn guided(&self) -> bool {
-        self.prior.is_guided() || self.decoder.is_guided()
+        self.asks_prior() && self.prior.is_guided() || self.decoder.is_guided()
+    }
+
+    /// Whether the prior takes part.
+    pub(crate) fn asks_prior(&self) -> bool {
+        self.source == ImageSource::Prior
     }
 
     /// The reference pipeline turns guidance off when neither stage's scale is above 1, and else runs the formula in both.
+    /// A prior that is not asked has no say.
     fn settle_guidance(&mut self) {
-        if self.prior.guidance_scale <= 1.0 && self.decoder.guidance_scale <= 1.0 {
+        let prior_is_off = !self.asks_prior() || self.prior.guidance_scale <= 1.0;
+        if prior_is_off && self.decoder.guidance_scale <= 1.0 {
             self.prior.guidance_scale = 1.0;
             self.decoder.guidance_scale = 1.0;
         }
@@ -110,19 +137,26 @@ fn random_seed() -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use unclip_proto::v1::SamplingOptions;
+    use unclip_proto::v1::{PriorMode, SamplingOptions};
 
     use super::*;
 
+    fn plan(request: GenerateImageRequest) -> Result<Plan, FieldError> {
+        Plan::new(&request, &StageFacts::UNKNOWN)
+    }
+
+    fn scale(scale: f32) -> Option<SamplingOptions> {
+        Some(SamplingOptions { guidance_scale: Some(scale), ..Default::default() })
+    }
+
     fn scaled(prior: f32, decoder: f32) -> Plan {
-        let scale = |scale| Some(SamplingOptions { guidance_scale: Some(scale), ..Default::default() });
-        Plan::new(GenerateImageRequest { prior: scale(prior), decoder: scale(decoder), ..Default::default() })
+        plan(GenerateImageRequest { prior: scale(prior), decoder: scale(decoder), ..Default::default() })
             .unwrap()
     }
 
     #[test]
     fn an_empty_request_has_the_references_defaults() {
-        let plan = Plan::new(GenerateImageRequest::default()).unwrap();
+        let plan = plan(GenerateImageRequest::default()).unwrap();
         assert_eq!((plan.images, plan.candidates, plan.format), (1, 1, ImageFormat::Png));
         assert_eq!((plan.prior.steps, plan.decoder.steps, plan.upsampler.steps), (25, 25, 7));
         assert_eq!((plan.prior.guidance_scale, plan.decoder.guidance_scale), (4.0, 8.0));
@@ -136,6 +170,29 @@ mod tests {
         assert!(!scaled(0.5, 1.0).guided());
         assert_eq!(scales(&scaled(0.5, 3.0)), (0.5, 3.0));
         assert!(scaled(1.0, 3.0).guided());
+    }
+
+    #[test]
+    fn gaps_are_filled_with_what_the_stages_say() {
+        let facts = StageFacts {
+            prior: SamplingDefaults { steps: 9, guidance_scale: Some(2.0) },
+            decoder: SamplingDefaults { steps: 8, guidance_scale: Some(3.0) },
+            upsampler: SamplingDefaults { steps: 3, guidance_scale: None },
+            embedding_dim: Some(32),
+        };
+        let plan =
+            Plan::new(&GenerateImageRequest { decoder: scale(5.0), ..Default::default() }, &facts).unwrap();
+        assert_eq!((plan.prior.steps, plan.decoder.steps, plan.upsampler.steps), (9, 8, 3));
+        assert_eq!((plan.prior.guidance_scale, plan.decoder.guidance_scale), (2.0, 5.0));
+    }
+
+    #[test]
+    fn a_prior_that_is_not_asked_turns_no_guidance_on() {
+        let request = GenerateImageRequest { prior: scale(4.0), decoder: scale(0.5), ..Default::default() };
+        assert!(plan(request.clone()).unwrap().guided());
+        let plan =
+            plan(GenerateImageRequest { prior_mode: PriorMode::TextEmbedding as i32, ..request }).unwrap();
+        assert!(!plan.asks_prior() && !plan.guided());
     }
 
     #[test]
@@ -157,7 +214,7 @@ mod tests {
             ),
         ];
         for (request, expected) in cases {
-            let text = Plan::new(request).unwrap_err().to_string();
+            let text = plan(request).unwrap_err().to_string();
             assert!(text.starts_with(expected), "{text}");
         }
     }

@@ -5,6 +5,7 @@ use std::time::Instant;
 use unclip_proto::Sampling;
 use unclip_proto::v1::{ModelInfo, Receipt, Sampler, Stage, StageReceipt};
 
+use crate::image_source::ImageSource;
 use crate::plan::Plan;
 
 /// A receipt that grows with the stages.
@@ -19,6 +20,8 @@ impl Receipts {
             seed,
             prompt_truncated,
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            prior_mode: plan.source.mode() as i32,
+            image_embedding_given: matches!(plan.source, ImageSource::Given(_)),
             ..Default::default()
         })
     }

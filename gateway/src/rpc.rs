@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use futures::FutureExt;
 use futures::future::try_join_all;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
@@ -13,7 +14,7 @@ use unclip_service::{Error, MAX_MESSAGE_BYTES, RequestContext};
 use crate::cache::{Cache, CacheConfig};
 use crate::events::{Events, Message};
 use crate::pipeline::Pipeline;
-use crate::plan::Plan;
+use crate::plan::{Plan, StageFacts};
 use crate::stages::Stages;
 
 /// The gateway.
@@ -47,9 +48,11 @@ impl UnclipService for Gateway {
         request: Request<GenerateImageRequest>,
     ) -> Result<Response<Self::GenerateImageStream>, Status> {
         let context = RequestContext::of(request.extensions());
-        let plan = Plan::new(request.into_inner()).map_err(Error::from)?;
+        let request = request.into_inner();
+        // What no stage needs to be asked for is refused at once.
+        let asks_prior = Plan::new(&request, &StageFacts::UNKNOWN).map_err(Error::from)?.asks_prior();
         let (events, receiver) = Events::channel();
-        let work = generate(self.pipeline.clone(), context, plan, events);
+        let work = generate(self.pipeline.clone(), context, request, asks_prior, events);
         tokio::spawn(work.in_current_span());
         Ok(Response::new(ReceiverStream::new(receiver)))
     }
@@ -71,9 +74,15 @@ impl UnclipService for Gateway {
 }
 
 /// Draws all pictures until the client is gone; then everything that was under way is dropped, down to the stages.
-async fn generate(pipeline: Pipeline, context: RequestContext, plan: Plan, events: Events) {
+async fn generate(
+    pipeline: Pipeline,
+    context: RequestContext,
+    request: GenerateImageRequest,
+    asks_prior: bool,
+    events: Events,
+) {
     let result = tokio::select! {
-        result = draw_all(pipeline, context, plan, &events) => result,
+        result = draw_all(pipeline, context, request, asks_prior, &events) => result,
         () = events.closed() => {
             tracing::info!("the client is gone");
             return;
@@ -87,9 +96,12 @@ async fn generate(pipeline: Pipeline, context: RequestContext, plan: Plan, event
 async fn draw_all(
     pipeline: Pipeline,
     context: RequestContext,
-    plan: Plan,
+    request: GenerateImageRequest,
+    asks_prior: bool,
     events: &Events,
 ) -> Result<(), Error> {
+    let facts = pipeline.stages.facts(&context, asks_prior).boxed().await?;
+    let plan = Plan::new(&request, &facts)?;
     tracing::info!(images = plan.images, seed = plan.seed, "drawing");
     let texts = pipeline.encode(&context, &plan).await?;
     let draws = (0..plan.images).map(|index| {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use tonic::codec::Streaming;
+use unclip_proto::SamplingDefaults;
 use unclip_proto::v1::decoder_service_client::DecoderServiceClient;
 use unclip_proto::v1::prior_service_client::PriorServiceClient;
 use unclip_proto::v1::text_encoder_service_client::TextEncoderServiceClient;
@@ -16,6 +17,7 @@ use unclip_proto::v1::{
 use unclip_service::{Error, MAX_MESSAGE_BYTES, RequestContext, Transport};
 
 use crate::model_info::ModelInfoCell;
+use crate::plan::StageFacts;
 
 /// The stages' names in messages.
 pub(crate) mod names {
@@ -102,6 +104,36 @@ impl Stages {
             .await
     }
 
+    /// What a plan depends on: asked of the stages of a request, and remembered as their infos are. With several stages that
+    /// can't be asked, the error is that of the first one.
+    pub(crate) async fn facts(
+        &self,
+        context: &RequestContext,
+        asks_prior: bool,
+    ) -> Result<StageFacts, Error> {
+        let prior = async {
+            match asks_prior {
+                true => self.prior_info(context).await.map(Some),
+                false => Ok(None),
+            }
+        };
+        let (text_encoder, prior, decoder, upsampler) = tokio::join!(
+            context.run(names::TEXT_ENCODER, self.text_encoder_info(context)),
+            context.run(names::PRIOR, prior),
+            context.run(names::DECODER, self.decoder_info(context)),
+            context.run(names::UPSAMPLER, self.upsampler_info(context)),
+        );
+        text_encoder?;
+        let (prior, decoder, upsampler) = (prior?, decoder?, upsampler?);
+        let unknown = StageFacts::UNKNOWN;
+        Ok(StageFacts {
+            prior: prior.map_or(unknown.prior, |prior| defaults(&prior, unknown.prior)),
+            decoder: defaults(&decoder, unknown.decoder),
+            upsampler: defaults(&upsampler, unknown.upsampler),
+            embedding_dim: Some(decoder.embedding_dim as usize),
+        })
+    }
+
     /// Encodes texts.
     pub(crate) async fn encode_text(
         &self,
@@ -153,4 +185,9 @@ impl Stages {
     pub(crate) fn saw_prior(&self, fingerprint: &str) {
         self.infos[1].saw(fingerprint);
     }
+}
+
+/// A stage of an older version says nothing of its defaults, and has Karlo's.
+fn defaults(info: &ModelInfo, karlo: SamplingDefaults) -> SamplingDefaults {
+    info.sampling_defaults.map_or(karlo, SamplingDefaults::from)
 }

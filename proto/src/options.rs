@@ -1,7 +1,7 @@
 //! Sampling options, checked against the limits that the contracts state.
 
 use crate::FieldError;
-use crate::v1::{Sampler, SamplingOptions};
+use crate::v1::{self, Sampler, SamplingOptions};
 
 /// Denoising steps of a stage.
 pub const STEPS: std::ops::RangeInclusive<u32> = 1..=1000;
@@ -19,7 +19,7 @@ pub struct SamplingDefaults {
 }
 
 impl SamplingDefaults {
-    // Karlo's, from the reference pipeline (diffusers 0.42.1, UnCLIPPipeline).
+    // Karlo's, from the reference pipeline (diffusers 0.42.1, UnCLIPPipeline). A bundle may have its own.
 
     /// Of the prior.
     pub const PRIOR: Self = Self { steps: 25, guidance_scale: Some(4.0) };
@@ -27,6 +27,17 @@ impl SamplingDefaults {
     pub const DECODER: Self = Self { steps: 25, guidance_scale: Some(8.0) };
     /// Of the upsampler.
     pub const UPSAMPLER: Self = Self { steps: 7, guidance_scale: None };
+
+    /// The same as a message.
+    pub fn to_message(self) -> v1::SamplingDefaults {
+        v1::SamplingDefaults { steps: self.steps, guidance_scale: self.guidance_scale }
+    }
+}
+
+impl From<v1::SamplingDefaults> for SamplingDefaults {
+    fn from(message: v1::SamplingDefaults) -> Self {
+        Self { steps: message.steps, guidance_scale: message.guidance_scale }
+    }
 }
 
 /// Sampling options without gaps.

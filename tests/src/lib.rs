@@ -22,7 +22,7 @@ mod programs;
 mod redis;
 mod wait;
 
-pub use bundle::{Bundle, fixture, scratch};
+pub use bundle::{Bundle, copy_folder, fixture, scratch};
 pub use client::{
     Bare, Generation, StageRun, bare, decode, encode_image, encode_text, generate, sample_prior, upsample,
     with_timeout,

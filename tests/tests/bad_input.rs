@@ -10,8 +10,8 @@ use std::time::Duration;
 use tonic::{Code, Status};
 use unclip_proto::v1::{
     Checkpoint, DecodeRequest, Dtype, Embedding, EncodeImageRequest, EncodeTextRequest, GenerateImageRequest,
-    NoisePosition, PriorItem, SamplePriorRequest, SamplingOptions, StreamOptions, Tensor, TextEncoding,
-    UpsampleRequest, prior_item,
+    NoisePosition, PriorItem, PriorMode, SamplePriorRequest, SamplingOptions, StreamOptions, Tensor,
+    TextEncoding, UpsampleRequest, prior_item,
 };
 use unclip_tests::{
     Cluster, Inputs, Server, decode, encode_image, encode_text, generate, sample_prior, upsample,
@@ -165,7 +165,6 @@ async fn decoder() {
     let cluster = Cluster::shared("tiny").await;
     let good = Inputs::new(&cluster.text_encoder).await.decode;
     let cases: &[Spoil<DecodeRequest>] = &[
-        (|r| r.image_embedding = None, "image_embedding: missing"),
         (|r| r.image_embedding.as_mut().unwrap().tensor = None, "image_embedding.tensor: missing"),
         (
             |r| *image_tensor(r) = floats(&[31], 0.0).unwrap(),
@@ -320,6 +319,23 @@ async fn gateway() {
             |r| option(|r| &mut r.upsampler, r).guidance_scale = Some(1.0),
             "upsampler.guidance_scale: this stage has no guidance",
         ),
+        (|r| r.prior_mode = 9, "prior_mode: 9 is no prior mode"),
+        (
+            |r| {
+                r.set_prior_mode(PriorMode::CaptionOnly);
+                r.image_embedding = floats(&[32], 0.5);
+            },
+            "image_embedding: an embedding is given, but prior_mode is PRIOR_MODE_CAPTION_ONLY",
+        ),
+        (
+            |r| {
+                r.set_prior_mode(PriorMode::TextEmbedding);
+                r.candidates = Some(2);
+            },
+            "candidates: 2 candidates, but no prior is asked",
+        ),
+        (|r| r.image_embedding = floats(&[31], 0.5), "image_embedding.shape: [31], this model takes [32]"),
+        (|r| r.image_embedding = floats(&[32], f32::NAN), "image_embedding: element 0 is NaN"),
     ];
     assert_all_refused(&cluster.gateway, &good, cases, generate).await;
 }

@@ -89,6 +89,17 @@ fn tensors_are_f32_and_batch_first() {
     assert_close("red", &red, &tensors["image"].row(1)[..32 * 32], 0.5 / 255.0 + 1e-6);
 }
 
+#[test]
+fn a_caption_alone_is_drawn_without_prior_and_embedding() {
+    let (bundle, folder) = (Bundle::imported("tiny"), scratch());
+    let run =
+        generate(folder.path(), &bundle, &["--prior-mode", "caption-only", "--tensors", "all.safetensors"]);
+    run.assert_done();
+    assert!(!run.out.contains("prior"), "{}", run.out);
+    let tensors = Array::read_all(&folder.path().join("all.safetensors"));
+    assert!(tensors.contains_key("decoded") && !tensors.contains_key("image_embedding"));
+}
+
 #[tokio::test]
 async fn an_endpoint_draws_the_same_bytes_every_time() {
     let (cluster, folder) = (Cluster::shared("tiny").await, scratch());
@@ -103,7 +114,7 @@ async fn an_endpoint_draws_the_same_bytes_every_time() {
 #[test]
 fn bad_flags_are_refused_by_name() {
     let (bundle, folder) = (Bundle::imported("tiny"), scratch());
-    let cases: [(&[&str], &[&str]); 8] = [
+    let cases: [(&[&str], &[&str]); 10] = [
         (
             &["-o", "fox.gif"],
             &["--output: fox.gif has no ending that names a format; use .png, .jpg or .webp"],
@@ -113,6 +124,11 @@ fn bad_flags_are_refused_by_name() {
         (&["--candidates", "9"], &["candidates: 9 is out of range, it must be from 1 to 8"]),
         (&["--prior-guidance", "nan"], &["prior.guidance_scale: NaN is out of range"]),
         (&["--seed", "x"], &["invalid value 'x' for '--seed <N>'"]),
+        (&["--prior-mode", "none"], &["invalid value 'none' for '--prior-mode <MODE>'", "text-embedding"]),
+        (
+            &["--prior-mode", "text-embedding", "--candidates", "2"],
+            &["candidates: 2 candidates, but no prior"],
+        ),
         (&["--device", "tpu"], &["tpu", "cpu"]),
         (&["--endpoint", "http://127.0.0.1:1"], &["--bundle", "--endpoint", "cannot be used"]),
     ];

@@ -3,12 +3,12 @@
 #![expect(clippy::unwrap_used, reason = "a panic in a test is the report")]
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use safetensors::SafeTensors;
 use safetensors::tensor::TensorView;
 use tempfile::TempDir;
-use unclip_tests::{Run, Server, fixture, run_in, scratch};
+use unclip_tests::{Run, Server, copy_folder, fixture, run_in, scratch};
 
 /// A copy of a fixture that may be broken.
 struct Checkpoint(TempDir);
@@ -16,7 +16,7 @@ struct Checkpoint(TempDir);
 impl Checkpoint {
     fn new() -> Self {
         let folder = scratch();
-        copy(&fixture("tiny"), folder.path());
+        copy_folder(&fixture("tiny"), folder.path());
         Self(folder)
     }
 
@@ -54,19 +54,6 @@ impl Checkpoint {
 
     fn import(&self) -> Run {
         run_in(self.0.path(), "unclip", &["import", self.0.path().to_str().unwrap()])
-    }
-}
-
-fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in from.read_dir().unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.path().is_dir() {
-            copy(&entry.path(), &target);
-        } else {
-            std::fs::copy(entry.path(), target).unwrap();
-        }
     }
 }
 
@@ -146,6 +133,20 @@ fn a_damaged_file_and_a_config_that_does_not_parse_are_named() {
     std::fs::write(checkpoint.path(DECODER), &half[..half.len() / 2]).unwrap();
     std::fs::write(checkpoint.path("prior/config.json"), "{").unwrap();
     checkpoint.import().assert_failed(&[DECODER, "not a readable safetensors file", "prior/config.json"]);
+}
+
+#[test]
+fn broken_defaults_are_refused_by_file_and_field() {
+    for (text, expected) in [
+        (r#"{"prior": {"steps": 0}}"#, "prior.steps is 0, it must be a whole number from 1 to 1000"),
+        (r#"{"decoder": {"guidance": 3}}"#, "decoder.guidance is no key of it"),
+        (r#"{"upsampler": {"steps": "7"}}"#, "upsampler.steps is \"7\""),
+    ] {
+        let checkpoint = Checkpoint::new();
+        std::fs::write(checkpoint.path("sampling.json"), text).unwrap();
+        checkpoint.import().assert_failed(&["sampling.json: ", expected]);
+        assert!(!checkpoint.path("unclip.json").exists(), "a failed import leaves no manifest");
+    }
 }
 
 #[test]

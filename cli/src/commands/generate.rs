@@ -4,11 +4,11 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
-use clap::ArgGroup;
+use clap::{ArgGroup, ValueEnum};
 use unclip_gateway::{CacheArgs, check};
 use unclip_proto::v1::generate_image_response::Event;
 use unclip_proto::v1::unclip_service_client::UnclipServiceClient;
-use unclip_proto::v1::{GenerateImageRequest, GeneratedImage, SamplingOptions};
+use unclip_proto::v1::{self, GenerateImageRequest, GeneratedImage, SamplingOptions};
 use unclip_service::{MAX_MESSAGE_BYTES, RequestContext, TelemetryArgs, Transport, connect, in_process};
 use unclip_stage::{BundleArgs, DeviceArgs, EngineArgs, NetworkArgs, OnnxRuntimeArgs};
 
@@ -43,7 +43,7 @@ pub(crate) struct Args {
     #[arg(short, long, default_value = "unclip.png", value_name = "FILE")]
     output: PathBuf,
     /// Also write what passed between the stages, as safetensors: `text_embedding`, `text_hidden_states`,
-    /// `image_embedding`, `decoded` ([-1, 1]) and `image` ([0, 1]), f32, batch first
+    /// `image_embedding` (unless there is none), `decoded` ([-1, 1]) and `image` ([0, 1]), f32, batch first
     #[arg(long, value_name = "FILE")]
     tensors: Option<PathBuf>,
     /// Threads of one operation on the CPU. Absent: one per core
@@ -64,24 +64,49 @@ pub(crate) struct Args {
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Sampling")]
 struct SamplingArgs {
-    /// Denoising steps of the prior. Absent: 25
+    /// Denoising steps of the prior. Absent: the bundle's default
     #[arg(long, value_name = "N")]
     prior_steps: Option<u32>,
-    /// Denoising steps of the decoder. Absent: 25
+    /// Denoising steps of the decoder. Absent: the bundle's default
     #[arg(long, value_name = "N")]
     decoder_steps: Option<u32>,
-    /// Denoising steps of the upsampler. Absent: 7
+    /// Denoising steps of the upsampler. Absent: the bundle's default
     #[arg(long, value_name = "N")]
     upsampler_steps: Option<u32>,
-    /// Guidance scale of the prior; 1 is none. Absent: 4
+    /// Guidance scale of the prior; 1 is none. Absent: the bundle's default
     #[arg(long, value_name = "SCALE", allow_negative_numbers = true)]
     prior_guidance: Option<f32>,
-    /// Guidance scale of the decoder; 1 is none. Absent: 8
+    /// Guidance scale of the decoder; 1 is none. Absent: the bundle's default
     #[arg(long, value_name = "SCALE", allow_negative_numbers = true)]
     decoder_guidance: Option<f32>,
     /// Prior samples per picture, of which the one nearest to the caption is decoded. Absent: 1
     #[arg(long, value_name = "N")]
     candidates: Option<u32>,
+    /// Where the image embedding comes from
+    #[arg(long, value_enum, default_value_t, value_name = "MODE")]
+    prior_mode: PriorMode,
+}
+
+/// Where the image embedding that is decoded comes from.
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+enum PriorMode {
+    /// The prior samples it
+    #[default]
+    Full,
+    /// The text embedding takes its place
+    TextEmbedding,
+    /// There is none: the decoder sees the caption alone
+    CaptionOnly,
+}
+
+impl From<PriorMode> for v1::PriorMode {
+    fn from(mode: PriorMode) -> Self {
+        match mode {
+            PriorMode::Full => Self::Full,
+            PriorMode::TextEmbedding => Self::TextEmbedding,
+            PriorMode::CaptionOnly => Self::CaptionOnly,
+        }
+    }
 }
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
@@ -118,6 +143,8 @@ fn request(args: &Args) -> anyhow::Result<GenerateImageRequest> {
         format: format_of(&args.output)? as i32,
         preview_every: 0,
         return_tensors: args.tensors.is_some(),
+        prior_mode: v1::PriorMode::from(sampling.prior_mode) as i32,
+        image_embedding: None,
     })
 }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use crate::config::{self, Config};
-use crate::{BundleError, Weights};
+use crate::{BundleError, BundleSampling, Weights};
 
 /// The architecture family, told by `_class_name` in `model_index.json`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,6 +76,7 @@ impl Component {
 pub struct Bundle {
     root: PathBuf,
     family: Family,
+    sampling: BundleSampling,
 }
 
 #[derive(Deserialize)]
@@ -84,10 +85,10 @@ struct ModelIndex {
 }
 
 impl Bundle {
-    /// Reads `model_index.json` in `root`.
+    /// Reads `model_index.json` and, where there is one, `sampling.json` in `root`.
     ///
     /// # Errors
-    /// No such directory, no index, or a pipeline class that unclip does not serve.
+    /// No such directory, no index, a pipeline class that unclip does not serve, or defaults that can't be.
     pub fn open(root: &Path) -> Result<Self, BundleError> {
         if !root.is_dir() {
             let hint = "give the directory of a checkpoint in diffusers' layout".to_owned();
@@ -106,7 +107,7 @@ impl Bundle {
                 });
             }
         };
-        Ok(Self { root: root.to_path_buf(), family })
+        Ok(Self { root: root.to_path_buf(), family, sampling: BundleSampling::read(root)? })
     }
 
     /// The directory.
@@ -117,6 +118,11 @@ impl Bundle {
     /// The architecture family.
     pub fn family(&self) -> Family {
         self.family
+    }
+
+    /// How the stages sample unless a request says otherwise.
+    pub fn sampling(&self) -> BundleSampling {
+        self.sampling
     }
 
     /// The folder of a component.

@@ -1,4 +1,4 @@
-//! What a model directory is: layout, configs, weights, fingerprints.
+//! What a model directory is: layout, configs, weights, fingerprints, defaults for sampling.
 //!
 //! A bundle is a directory in the layout of Python's diffusers: `model_index.json` names the pipeline class, and each
 //! part of the pipeline has a folder with its `config.json` and its safetensors weights. A Karlo checkpoint is a bundle
@@ -9,12 +9,14 @@ mod error;
 mod fingerprint;
 mod layout;
 mod manifest;
+mod sampling;
 mod weights;
 
 pub use error::BundleError;
 pub use fingerprint::fingerprint;
 pub use layout::{Bundle, Component, Family};
 pub use manifest::{EmbeddingSpace, MANIFEST_FILE, Manifest};
+pub use sampling::{BundleSampling, GUIDANCE_SCALE, SAMPLING_FILE, STEPS, StageSampling};
 pub use weights::{Dtype, TensorView, Weights};
 
 use std::path::Path;

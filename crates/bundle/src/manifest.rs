@@ -29,7 +29,9 @@ impl Manifest {
     /// The layout this build reads and writes.
     pub const VERSION: u32 = 1;
 
-    /// Computes the fingerprints of a bundle: every config, vocabulary and weights file of each stage.
+    /// Computes the fingerprints of a bundle: every config, vocabulary and weights file of each stage. `sampling.json` does
+    /// not count: it only fills what a request leaves open, and a receipt says with what. Cached results and embeddings of
+    /// the same weights stay good when it changes.
     ///
     /// # Errors
     /// A file that can't be read.

@@ -1,5 +1,6 @@
 //! A stage that denoises: its engine, its schedule and what it says of itself.
 
+use unclip_bundle::StageSampling;
 use unclip_diffusion::SchedulerConfig;
 use unclip_engine::{ComputePermit, DenoiseError, Denoiser, Engine, Job, JobHandle, StartError};
 use unclip_proto::v1::{Checkpoint, NoisePosition, SamplingOptions, StreamOptions, Tensor};
@@ -20,6 +21,14 @@ pub struct DiffusionSpec {
     pub scheduler: SchedulerConfig,
     /// Values for what a request leaves open.
     pub defaults: SamplingDefaults,
+}
+
+/// A stage's defaults: the bundle's, and Karlo's where it has none.
+pub fn defaults(bundle: StageSampling, karlo: SamplingDefaults) -> SamplingDefaults {
+    SamplingDefaults {
+        steps: bundle.steps.unwrap_or(karlo.steps),
+        guidance_scale: karlo.guidance_scale.map(|scale| bundle.guidance_scale.unwrap_or(scale)),
+    }
 }
 
 /// A diffusion stage with its network on an engine. `C` is what a job brings along.
@@ -55,11 +64,12 @@ impl<C: Send + 'static> DiffusionStage<C> {
     /// # Errors
     /// Those of `build`.
     pub async fn start<D: Denoiser<Condition = C>>(
-        spec: DiffusionSpec,
+        mut spec: DiffusionSpec,
         args: &EngineArgs,
         permit: ComputePermit,
         build: impl FnOnce() -> Result<D, DenoiseError> + Send + 'static,
     ) -> Result<Self, StartError> {
+        spec.info.model.sampling_defaults = Some(spec.defaults.to_message());
         let engine = Engine::start(args.config(spec.name, permit), build).await?;
         Ok(Self { spec, engine })
     }
@@ -128,5 +138,28 @@ impl<C: Send + 'static> DiffusionStage<C> {
             M::from(Picture { image, noise: noise_message(finished.noise), model_fingerprint })
         };
         Ok(forward(self.name(), handle, shape.to_vec(), M::from, result))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bundles_defaults_come_before_karlos() {
+        let own = StageSampling { steps: Some(9), guidance_scale: None };
+        assert_eq!(
+            defaults(own, SamplingDefaults::PRIOR),
+            SamplingDefaults { steps: 9, guidance_scale: Some(4.0) }
+        );
+        let scale = StageSampling { steps: None, guidance_scale: Some(3.0) };
+        assert_eq!(defaults(scale, SamplingDefaults::DECODER).guidance_scale, Some(3.0));
+        assert_eq!(defaults(scale, SamplingDefaults::UPSAMPLER), SamplingDefaults::UPSAMPLER);
+    }
+
+    #[test]
+    fn a_bundles_limits_are_those_of_the_contracts() {
+        assert_eq!(unclip_bundle::STEPS, unclip_proto::STEPS);
+        assert_eq!(unclip_bundle::GUIDANCE_SCALE, unclip_proto::GUIDANCE_SCALE);
     }
 }

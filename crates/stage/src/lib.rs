@@ -12,7 +12,7 @@ mod worker;
 
 pub use args::{BundleArgs, DeviceArgs, EngineArgs, NetworkArgs, OnnxRuntimeArgs};
 pub use branches::Branches;
-pub use diffusion::{DiffusionSpec, DiffusionStage, Picture, PictureRequest};
+pub use diffusion::{DiffusionSpec, DiffusionStage, Picture, PictureRequest, defaults};
 pub use errors::{job_error, submit_error};
 pub use info::StageInfo;
 pub use job::{JobOptions, noise_at, noise_message};

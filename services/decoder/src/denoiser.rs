@@ -7,8 +7,8 @@ use unclip_stage::Branches;
 
 /// What a picture is drawn from.
 pub(crate) struct Condition {
-    /// `[dim]`.
-    pub(crate) image_embedding: Vec<f32>,
+    /// `[dim]`; none for the learned embedding of no picture.
+    pub(crate) image_embedding: Option<Vec<f32>>,
     /// The caption.
     pub(crate) text: PlainText,
     /// What guidance steers away from.
@@ -22,7 +22,7 @@ type Context = Branches<DecoderContext>;
 pub(crate) struct DecoderDenoiser(pub(crate) DecoderModel);
 
 impl DecoderDenoiser {
-    /// Without guidance's image embedding it is the unconditional branch: learned null for the picture, and a text.
+    /// Without an image embedding, as in guidance's unconditional branch, the learned null takes its place.
     fn context(&self, image: Option<&[f32]>, text: &PlainText) -> Result<DecoderContext, DenoiseError> {
         self.0.context(image, &text.embedding, &text.hidden_states, &text.mask).map_err(DenoiseError::model)
     }
@@ -33,7 +33,7 @@ impl Denoiser for DecoderDenoiser {
     type Context = Context;
 
     fn prepare(&mut self, condition: Condition, guided: bool) -> Result<Context, DenoiseError> {
-        let conditional = self.context(Some(&condition.image_embedding), &condition.text)?;
+        let conditional = self.context(condition.image_embedding.as_deref(), &condition.text)?;
         let unconditional = match &condition.negative {
             Some(negative) if guided => Some(self.context(None, negative)?),
             _ => None,

@@ -35,8 +35,9 @@ impl Decoder {
         let info = self.stage.info();
         let sampling = self.stage.sampling(request.options.as_ref())?;
         let guided = sampling.is_guided();
+        let image = request.image_embedding.as_ref();
         let condition = Condition {
-            image_embedding: info.embedding("image_embedding", request.image_embedding.as_ref())?,
+            image_embedding: image.map(|image| info.embedding("image_embedding", Some(image))).transpose()?,
             text: info.text("text", request.text.as_ref())?,
             negative: guided.then(|| info.text("negative", request.negative.as_ref())).transpose()?,
         };

@@ -6,7 +6,7 @@ use unclip_bundle::{Bundle, Component, Manifest};
 use unclip_engine::{ComputePermit, DenoiseError};
 use unclip_models::{DecoderModel, Placement, set_threads};
 use unclip_proto::SamplingDefaults;
-use unclip_stage::{DiffusionSpec, DiffusionStage, NetworkArgs, StageInfo};
+use unclip_stage::{DiffusionSpec, DiffusionStage, NetworkArgs, StageInfo, defaults};
 
 use crate::Decoder;
 use crate::denoiser::DecoderDenoiser;
@@ -23,7 +23,7 @@ impl Decoder {
             name: "decoder",
             info: info(&bundle, &manifest, placement)?,
             scheduler: bundle.json(Component::DecoderScheduler, "scheduler_config.json")?,
-            defaults: SamplingDefaults::DECODER,
+            defaults: defaults(bundle.sampling().decoder, SamplingDefaults::DECODER),
         };
         let threads = args.bundle.threads();
         let build = move || {

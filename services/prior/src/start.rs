@@ -7,7 +7,7 @@ use unclip_engine::{ComputePermit, DenoiseError};
 use unclip_models::{EmbeddingStatistics, Placement, PriorModel, set_threads};
 use unclip_proto::SamplingDefaults;
 use unclip_service::Transport;
-use unclip_stage::{DiffusionSpec, DiffusionStage, NetworkArgs, StageInfo};
+use unclip_stage::{DiffusionSpec, DiffusionStage, NetworkArgs, StageInfo, defaults};
 
 use crate::Prior;
 use crate::captions::Captions;
@@ -31,7 +31,7 @@ impl Prior {
             name: "prior",
             info: info(&bundle, &manifest, placement)?,
             scheduler: bundle.json(Component::PriorScheduler, "scheduler_config.json")?,
-            defaults: SamplingDefaults::PRIOR,
+            defaults: defaults(bundle.sampling().prior, SamplingDefaults::PRIOR),
         };
         let statistics = EmbeddingStatistics::load(&bundle)?;
         let threads = args.bundle.threads();

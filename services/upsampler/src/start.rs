@@ -6,7 +6,7 @@ use unclip_bundle::{Bundle, Component, Manifest};
 use unclip_engine::{ComputePermit, DenoiseError};
 use unclip_models::{Placement, UpsamplerModel, set_threads};
 use unclip_proto::SamplingDefaults;
-use unclip_stage::{DiffusionSpec, DiffusionStage, NetworkArgs, StageInfo};
+use unclip_stage::{DiffusionSpec, DiffusionStage, NetworkArgs, StageInfo, defaults};
 
 use crate::Upsampler;
 use crate::denoiser::UpsamplerDenoiser;
@@ -23,7 +23,7 @@ impl Upsampler {
             name: "upsampler",
             info: info(&bundle, &manifest, placement)?,
             scheduler: bundle.json(Component::SuperResScheduler, "scheduler_config.json")?,
-            defaults: SamplingDefaults::UPSAMPLER,
+            defaults: defaults(bundle.sampling().upsampler, SamplingDefaults::UPSAMPLER),
         };
         let threads = args.bundle.threads();
         let build = move || {
