@@ -276,6 +276,24 @@ fn selections_name_what_is_unknown_and_both_splits_choose_the_same_concepts() {
 }
 
 #[test]
+fn a_file_of_things_chooses_concepts_and_slips_are_told() {
+    let store = store();
+    let folder = tempfile::tempdir().unwrap();
+    let things = folder.path().join("things.txt");
+    let choose = |text: &str| {
+        fs::write(&things, text).unwrap();
+        let selection = Selection { things: Some(things.clone()), ..Selection::default() };
+        Sampler::new(store.clone(), &selection, Augment::default())
+    };
+    let sampler = choose("# a remark\ncat\n\n ghost \n").unwrap();
+    let labels: BTreeSet<_> =
+        sampler.items().iter().map(|item| store.item(*item).unwrap().concept.label.as_str()).collect();
+    assert_eq!(labels, BTreeSet::from(["cat", "ghost"]));
+    let slip = choose("cat\ngohst\n").unwrap_err().to_string();
+    assert!(slip.contains("things.txt") && slip.contains("\"gohst\""), "{slip}");
+}
+
+#[test]
 fn a_folder_of_images_becomes_a_store() {
     let folder = tempfile::tempdir().unwrap();
     let images = folder.path().join("pets");

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use half::bf16;
 use safetensors::{Dtype, SafeTensors};
 use serde_json::{Value, json};
-use unclip_bundle::{Bundle, Component};
+use unclip_bundle::{Bundle, BundleSampling, Component, SAMPLING_FILE};
 
 use super::weights::{Bytes, Precision, rounded, write};
 use crate::TrainError;
@@ -60,8 +60,21 @@ pub fn export(options: &ExportOptions) -> Result<Vec<Component>, TrainError> {
         }
     }
     write_index(&options.output)?;
+    join_sampling(options)?;
     let bundle = Bundle::open(&options.output)?;
     Ok(CLASSES.iter().map(|(component, ..)| *component).filter(|component| !bundle.has(*component)).collect())
+}
+
+/// Writes how the stages of the runs sample; what the bundle says of other stages stays.
+fn join_sampling(options: &ExportOptions) -> Result<(), TrainError> {
+    let mut sampling = BundleSampling::read(&options.output)?;
+    for run in &options.runs {
+        sampling.merge(BundleSampling::read(&RunFolder::at(run).bundle())?);
+    }
+    match sampling.is_empty() {
+        true => Ok(()),
+        false => write_json(&options.output.join(SAMPLING_FILE), &sampling),
+    }
 }
 
 /// Writes `model_index.json` for the parts that are there.

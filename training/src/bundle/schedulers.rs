@@ -22,12 +22,12 @@ pub fn prior_scheduler() -> Value {
     scheduler("fixed_small_log", "sample", 5.0)
 }
 
-/// The decoder predicts noise and its own variance (arXiv 2102.09672, equation 15).
-pub fn decoder_scheduler() -> Value {
-    scheduler("learned_range", "epsilon", 1.0)
+/// The decoder predicts noise or x_0, and its own variance (arXiv 2102.09672, equation 15).
+pub fn decoder_scheduler(prediction: &str) -> Value {
+    scheduler("learned_range", prediction, 1.0)
 }
 
-/// The upsampler predicts noise.
-pub fn super_res_scheduler() -> Value {
-    scheduler("fixed_small_log", "epsilon", 1.0)
+/// The upsampler predicts noise or x_0.
+pub fn super_res_scheduler(prediction: &str) -> Value {
+    scheduler("fixed_small_log", prediction, 1.0)
 }

@@ -128,6 +128,12 @@ impl Colour {
         !matches!(self, Self::Black | Self::White | Self::Gray)
     }
 
+    /// Whether a pixel is as good as this colour, where it is a background's.
+    #[must_use]
+    pub fn is_near(self, pixel: [u8; 3]) -> bool {
+        is_near(pixel, self.rgb())
+    }
+
     fn distance(self, lab: Lab) -> f32 {
         let own = Lab::from_rgb(self.rgb());
         let hue = (lab.hue() - own.hue()).sin().hypot(1.0 - (lab.hue() - own.hue()).cos());

@@ -1,5 +1,7 @@
 //! What a sampler draws, and how much it varies it.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
 use super::DataError;
@@ -18,6 +20,8 @@ pub struct Selection {
     /// Only the most common concepts, by [`super::store::Concept::rank`], of those that styles, groups, skin tones and
     /// flags leave; 0: all. Both splits choose the same ones.
     pub concepts: usize,
+    /// A text file of concept labels, one a line, `#` before remarks: only these concepts take part. Absent: all.
+    pub things: Option<PathBuf>,
     /// Whether pictures with a skin tone take part.
     pub skin_tones: bool,
     /// Whether flags of countries and regions take part.
@@ -31,6 +35,7 @@ impl Default for Selection {
             styles: vec![],
             groups: vec![],
             concepts: 0,
+            things: None,
             skin_tones: true,
             flags: true,
         }

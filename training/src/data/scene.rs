@@ -78,6 +78,20 @@ impl Scene {
         Self { tint, background, place }
     }
 
+    /// `item` as this scene shows it, `[3, side, side]` in -1..=1.
+    #[must_use]
+    pub fn picture(&self, item: ItemRef<'_>, side: usize) -> Vec<f32> {
+        let mut image = vec![0.0; 3 * side * side];
+        self.paint(item, side, &mut image);
+        image
+    }
+
+    /// Whether training gives an item other colours.
+    #[must_use]
+    pub fn can_tint(item: ItemRef<'_>) -> bool {
+        item.entry.cutout && is_tintable(item)
+    }
+
     /// Paints `item` into `image`, `[3, side, side]` in -1..=1.
     pub(super) fn paint(&self, item: ItemRef<'_>, side: usize, image: &mut [f32]) {
         let mut recoloured;
@@ -120,7 +134,8 @@ fn is_tintable(item: ItemRef<'_>) -> bool {
 
 impl Place {
     /// The whole picture.
-    pub(super) fn all(side: usize) -> Self {
+    #[must_use]
+    pub fn all(side: usize) -> Self {
         Self { left: 0, top: 0, side, words: None }
     }
 

@@ -1,6 +1,7 @@
 //! From a selection to items and the weights they are drawn with.
 
 use std::collections::{BTreeSet, HashMap};
+use std::path::Path;
 
 use super::DataError;
 use super::options::{Augment, Selection};
@@ -18,10 +19,15 @@ impl Selected {
     /// [`DataError::Options`] if a name is unknown or nothing is left.
     pub(super) fn new(store: &Store, selection: &Selection, augment: &Augment) -> Result<Self, DataError> {
         check_names(store, selection)?;
-        let concepts = common_concepts(store, selection);
+        let things = selection.things.as_deref().map(|path| read_things(store, path)).transpose()?;
+        let admitted = |item: &ItemRef<'_>| {
+            admits(selection, item)
+                && things.as_ref().is_none_or(|things| things.contains(&item.concept.label))
+        };
+        let concepts = common_concepts(store, selection, admitted);
         let chosen = |item: &ItemRef<'_>| {
             item.entry.split == selection.split
-                && admits(selection, item)
+                && admitted(item)
                 && concepts.as_ref().is_none_or(|concepts| concepts.contains(&item.concept_id))
         };
         let items: Vec<usize> = store.items().filter(chosen).map(|item| item.index).collect();
@@ -51,13 +57,29 @@ fn admits(selection: &Selection, item: &ItemRef<'_>) -> bool {
 }
 
 /// The most common concepts of both splits, so that evaluation asks for what training has seen.
-fn common_concepts(store: &Store, selection: &Selection) -> Option<BTreeSet<usize>> {
+fn common_concepts(
+    store: &Store,
+    selection: &Selection,
+    admitted: impl Fn(&ItemRef<'_>) -> bool,
+) -> Option<BTreeSet<usize>> {
     if selection.concepts == 0 {
         return None;
     }
-    let admitted = store.items().filter(|item| admits(selection, item));
+    let admitted = store.items().filter(admitted);
     let ranked: BTreeSet<(u32, usize)> = admitted.map(|item| (item.concept.rank, item.concept_id)).collect();
     Some(ranked.into_iter().take(selection.concepts).map(|(_, concept)| concept).collect())
+}
+
+/// The labels of a file; one that no concept of the store has is an error, since it is a slip of the pen.
+fn read_things(store: &Store, path: &Path) -> Result<BTreeSet<String>, DataError> {
+    let text = std::fs::read_to_string(path).map_err(DataError::io(path))?;
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let known: BTreeSet<&str> = store.concepts().iter().map(|concept| concept.label.as_str()).collect();
+    let unknown = |thing: &str| {
+        let reason = format!("{}: no concept of the store is labelled {thing:?}", path.display());
+        DataError::Options(reason)
+    };
+    lines.map(|thing| known.get(thing).map(|_| thing.to_owned()).ok_or_else(|| unknown(thing))).collect()
 }
 
 fn check_names(store: &Store, selection: &Selection) -> Result<(), DataError> {

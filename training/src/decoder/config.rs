@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
-use crate::diffusion::{Sampling, UNetShape};
+use crate::diffusion::{Objective, Sampling, UNetShape};
 use crate::run::{Cadence, CheckedConfig, DataConfig, Optimisation, Problems};
 
 /// A decoder and its training.
@@ -26,6 +26,9 @@ pub struct DecoderConfig {
     pub image_tokens: usize,
     /// Width of the context tokens.
     pub context_width: usize,
+    /// What is predicted, and how errors are weighted.
+    #[serde(default)]
+    pub objective: Objective,
     /// Pictures and captions.
     pub data: DataConfig,
     /// The U-Net.
@@ -59,6 +62,7 @@ impl CheckedConfig for DecoderConfig {
         problems.expect("drop_caption", self.drop_caption, share(self.drop_caption), "0 to 1");
         problems.expect("image_tokens", self.image_tokens, self.image_tokens >= 1, "1 or more");
         problems.expect("context_width", self.context_width, self.context_width >= 1, "1 or more");
+        self.objective.check(problems);
         self.unet.check(problems);
         self.optimisation.check(problems);
         self.cadence.check(problems);

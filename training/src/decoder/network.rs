@@ -42,7 +42,7 @@ impl DecoderNetwork {
         Ok(Conditions { time: projection.time, context })
     }
 
-    /// The U-Net's prediction, f32: noise `[batch, 3, side, side]` and variance of the same shape.
+    /// The U-Net's prediction, f32: noise or x_0 `[batch, 3, side, side]` and variance of the same shape.
     pub(super) fn predict(
         &self,
         x_t: &Tensor,
@@ -53,8 +53,8 @@ impl DecoderNetwork {
         let out = self.unet.forward(&x_t, timesteps, &conditions.time, &conditions.context);
         let mut halves = out.f_to_kind(Kind::Float)?.f_chunk(2, 1)?.into_iter();
         match (halves.next(), halves.next()) {
-            (Some(noise), Some(variance)) => Ok((noise, variance)),
-            _ => Err(TrainError::shape("prediction", "1 channel", "noise and variance")),
+            (Some(predicted), Some(variance)) => Ok((predicted, variance)),
+            _ => Err(TrainError::shape("prediction", "1 channel", "prediction and variance")),
         }
     }
 }

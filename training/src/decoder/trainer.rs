@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use image::RgbImage;
-use tch::{Kind, Reduction, Tensor};
-use unclip_bundle::Component;
+use tch::{Kind, Tensor};
 use unclip_bundle::config::{TextProjConfig, UNet2DConditionConfig};
+use unclip_bundle::{BundleSampling, Component};
 use unclip_models::networks::{TextProj, UNet2DConditionModel};
 use unclip_models::{ModelError, Params, Placement};
 
@@ -49,7 +49,12 @@ impl DecoderTask {
         let projection = text_proj(&config.unet, clip.dim(), width, config.image_tokens);
         let text_proj = folder.write_config(Component::TextProj, &projection)?;
         let unet = folder.write_config(Component::Decoder, &unet(&config.unet, width))?;
-        folder.write_scheduler(Component::DecoderScheduler, &decoder_scheduler())?;
+        folder.write_scheduler(
+            Component::DecoderScheduler,
+            &decoder_scheduler(config.objective.prediction.name()),
+        )?;
+        let own = config.sampling.guided();
+        folder.write_sampling(&BundleSampling { decoder: own, ..Default::default() })?;
         write_index(&folder.bundle())?;
         let process = Process::new()?;
         Ok(Self { config, train, held_out, placement, clip, process, text_proj, unet })
@@ -118,8 +123,10 @@ impl Task for DecoderTask {
         let timesteps = inputs.get("timesteps")?;
         let x_t = add_noise(inputs.get("x_0")?, noise, levels);
         let (predicted, variance) = network.predict(&x_t, timesteps, &conditions)?;
-        let simple = predicted.f_mse_loss(noise, Reduction::Mean)?;
-        let bound = variance_bound(noise, &predicted, &variance, levels, timesteps);
+        let objective = self.config.objective;
+        let simple = objective.loss(&predicted, inputs.get("x_0")?, noise, levels);
+        let implied = objective.noise(&predicted, &x_t, levels);
+        let bound = variance_bound(noise, &implied, &variance, levels, timesteps);
         Ok(Loss { total: &simple + &bound, parts: vec![("simple", simple), ("variance_bound", bound)] })
     }
 
@@ -140,15 +147,20 @@ impl Task for DecoderTask {
         let without = conditions(&vec![String::new(); batch.captions.len()], true)?;
         let side = to_i64(self.config.unet.side);
         let shape = [count, 3, side, side];
-        let sampled =
-            sample(&decoder_scheduler(), &shape, self.config.sampling, self.config.seed, |x, t| {
+        let sampled = sample(
+            &decoder_scheduler(self.config.objective.prediction.name()),
+            &shape,
+            self.config.sampling,
+            self.config.seed,
+            |x, t| {
                 let (x, t) = (x.to_device(device), timesteps(t, count, device));
                 let output = |conditions| {
                     let (noise, variance) = network.predict(&x, &t, conditions)?;
                     Ok::<_, TrainError>(Tensor::f_cat(&[noise, variance], 1)?)
                 };
                 Ok((output(&with)?, Some(output(&without)?)))
-            })?;
+            },
+        )?;
         let truth = resize(&pictures, self.config.unet.side)?;
         let mut sheet = Sheet::new(8, 96);
         for ((truth, sample), caption) in rows(&truth)?.iter().zip(rows(&sampled)?).zip(&batch.captions) {

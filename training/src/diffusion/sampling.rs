@@ -3,6 +3,7 @@
 use serde::Deserialize;
 use serde_json::Value;
 use tch::{Device, Kind, Tensor};
+use unclip_bundle::{GUIDANCE_SCALE, StageSampling};
 use unclip_diffusion::{Sampler, SchedulerConfig, StepInput, guidance};
 use unclip_models::rows::{split_rows, stack_rows};
 
@@ -33,7 +34,19 @@ impl Sampling {
     pub fn check(&self, problems: &mut Problems) {
         problems.expect("sampling.count", self.count, self.count >= 1, "1 or more");
         problems.expect("sampling.steps", self.steps, (2..=1000).contains(&self.steps), "2 to 1000");
-        problems.expect("sampling.guidance", self.guidance, self.guidance >= 0.0, "0 or more");
+        // A server would refuse a bundle with another one.
+        let guidance = GUIDANCE_SCALE.contains(&self.guidance);
+        problems.expect("sampling.guidance", self.guidance, guidance, "0 to 100");
+    }
+
+    /// What a bundle says of a stage with guidance.
+    pub fn guided(&self) -> StageSampling {
+        StageSampling { guidance_scale: Some(self.guidance), ..self.unguided() }
+    }
+
+    /// What a bundle says of a stage without guidance.
+    pub fn unguided(&self) -> StageSampling {
+        StageSampling { steps: Some(self.steps), guidance_scale: None }
     }
 }
 

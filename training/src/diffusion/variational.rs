@@ -11,6 +11,9 @@ use super::process::level;
 /// `noise` and the prediction's two halves `predicted` and `variance` are `[batch, ...]`, f32. Both means are the same
 /// function of x_t and the noise (arXiv 2006.11239, equation 11), so their difference is a multiple of the difference in
 /// noise. Rows at timestep 0 are left out: the sampler adds no noise there.
+///
+/// A `variance` outside -1 to 1 counts as the nearer end and costs its squared distance: where errors are large the bound
+/// wants more than beta, and with the strides of few steps a sampler would turn that into noise without limit.
 pub fn variance_bound(
     noise: &Tensor,
     predicted: &Tensor,
@@ -20,7 +23,9 @@ pub fn variance_bound(
 ) -> Tensor {
     let (smallest, largest) = (level(levels, 3, noise), level(levels, 4, noise));
     // Equation 15, with the network's -1 to 1 as 0 to 1.
-    let share = (variance + 1.0) / 2.0;
+    let inside = variance.clamp(-1.0, 1.0);
+    let outside = (variance - &inside).square().mean(Kind::Float);
+    let share = (inside + 1.0) / 2.0;
     let log_variance: Tensor = &share * &largest + (1.0 - &share) * &smallest;
     let shift = (noise - predicted.detach()) * level(levels, 2, noise);
     let inverse = log_variance.neg().exp();
@@ -29,7 +34,7 @@ pub fn variance_bound(
     let has_noise = timesteps.gt(0).to_kind(Kind::Float);
     let dims: Vec<i64> = (1..).take(noise.dim() - 1).collect();
     let rows = divergence.mean_dim(dims.as_slice(), false, Kind::Float) / std::f64::consts::LN_2;
-    (rows * has_noise).mean(Kind::Float)
+    (rows * has_noise).mean(Kind::Float) + outside
 }
 
 #[cfg(test)]
@@ -61,6 +66,12 @@ mod tests {
         let ratio = f64::from(levels[4] - levels[3]);
         let expected = 0.5 * (ratio + (-ratio).exp() - 1.0) / std::f64::consts::LN_2;
         assert!((found - expected).abs() < 1e-5, "{found} {expected}");
+    }
+
+    #[test]
+    fn leaving_the_range_costs_and_gains_nothing() {
+        let excess = bound(3.0, 1.0) - bound(1.0, 1.0);
+        assert!((excess - 4.0).abs() < 1e-4, "{excess}");
     }
 
     #[test]

@@ -19,6 +19,10 @@ pub struct PriorTrainingConfig {
     /// How often the caption is replaced by the empty one (arXiv 2204.06125, section 2.2).
     #[serde(default = "drop_caption")]
     pub drop_caption: f32,
+    /// Noisy embeddings per caption and step. The transformer is causal and the text comes first, so further ones cost a
+    /// fraction of the first.
+    #[serde(default = "noises")]
+    pub noises: usize,
     /// Pictures and captions.
     pub data: DataConfig,
     /// The transformer.
@@ -49,6 +53,10 @@ fn drop_caption() -> f32 {
     0.1
 }
 
+fn noises() -> usize {
+    1
+}
+
 fn sampling() -> Sampling {
     Sampling { count: 256, ..Sampling::default() }
 }
@@ -57,6 +65,7 @@ impl CheckedConfig for PriorTrainingConfig {
     fn check(&self, problems: &mut Problems) {
         let share = (0.0..=1.0).contains(&self.drop_caption);
         problems.expect("drop_caption", self.drop_caption, share, "0 to 1");
+        problems.expect("noises", self.noises, self.noises >= 1, "1 or more");
         self.optimisation.check(problems);
         self.cadence.check(problems);
         self.sampling.check(problems);

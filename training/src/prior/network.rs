@@ -20,6 +20,17 @@ pub(super) struct Texts {
     bias: Tensor,
 }
 
+impl Texts {
+    /// Every text `count` times, one after the other.
+    pub(super) fn repeated(self, count: i64) -> Self {
+        if count == 1 {
+            return self;
+        }
+        let repeat = |tensor: &Tensor| tensor.repeat_interleave_self_int(count, 0, None);
+        Self { key_values: self.key_values.iter().map(repeat).collect(), bias: repeat(&self.bias) }
+    }
+}
+
 impl PriorNetwork {
     /// Runs texts through the transformer: ids and mask `[batch, tokens]`, which may be cut after the longest text. What is
     /// cut would be hidden by the mask; places are those of the full length.

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use tch::{Kind, Reduction, Tensor};
-use unclip_bundle::Component;
 use unclip_bundle::config::PriorConfig;
+use unclip_bundle::{BundleSampling, Component};
 use unclip_models::networks::PriorTransformer;
 use unclip_models::{ModelError, Params, Placement};
 
@@ -54,6 +54,8 @@ impl PriorTask {
         let shape = config.transformer.config(clip.dim(), clip.tokens());
         let prior = folder.write_config(Component::Prior, &shape)?;
         folder.write_scheduler(Component::PriorScheduler, &prior_scheduler())?;
+        let own = config.sampling.guided();
+        folder.write_sampling(&BundleSampling { prior: own, ..Default::default() })?;
         write_index(&folder.bundle())?;
         Ok(Self { config, train, held_out, placement, clip, process: Process::new()?, prior })
     }
@@ -117,21 +119,24 @@ impl Task for PriorTask {
             }
         }
         let (ids, mask) = self.clip.tokenize(&batch.captions)?;
-        let shape = [to_i64(batch.captions.len()), to_i64(self.clip.dim())];
-        let draw = self.process.draw(self.config.seed, step, &shape)?;
+        let (rows, noises) = (to_i64(batch.captions.len()), to_i64(self.config.noises));
+        let draw = self.process.draw(self.config.seed, step, &[noises * rows, to_i64(self.clip.dim())])?;
+        // The timesteps of one caption are spread over the process, and lie side by side for `Inputs::split`.
+        let by_caption = |drawn: &Tensor| drawn.unflatten(0, [noises, rows]).transpose(0, 1).flatten(0, 1);
         Ok(Inputs::new()
             .with("pictures", resize(&picture_tensor(&batch)?, self.clip.side())?)
             .with("ids", ids)
             .with("mask", mask)
             .with("noise", draw.noise)
-            .with("timesteps", draw.timesteps)
-            .with("levels", draw.levels))
+            .with("timesteps", by_caption(&draw.timesteps))
+            .with("levels", by_caption(&draw.levels)))
     }
 
     /// The squared error of x_0 (arXiv 2204.06125, equation 2).
     fn loss(&self, network: &PriorNetwork, inputs: &Inputs) -> Result<Loss, TrainError> {
-        let x_0 = network.normalised(inputs.get("pictures")?)?;
-        let texts = network.texts(inputs.get("ids")?, inputs.get("mask")?)?;
+        let noises = to_i64(self.config.noises);
+        let x_0 = network.normalised(inputs.get("pictures")?)?.repeat_interleave_self_int(noises, 0, None);
+        let texts = network.texts(inputs.get("ids")?, inputs.get("mask")?)?.repeated(noises);
         let x_t = add_noise(&x_0, inputs.get("noise")?, inputs.get("levels")?);
         let predicted = network.predict(&x_t, inputs.get("timesteps")?, &texts)?;
         Ok(Loss { total: predicted.f_mse_loss(&x_0, Reduction::Mean)?, parts: Vec::new() })

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
-use unclip_bundle::{Component, config};
+use unclip_bundle::{BundleSampling, Component, SAMPLING_FILE, config};
 
 use crate::TrainError;
 use crate::bundle::{Precision, write_component};
@@ -121,6 +121,29 @@ impl RunFolder {
         let folder = self.bundle().join(component.folder());
         make_folder(&folder)?;
         write_json(&folder.join("scheduler_config.json"), value)
+    }
+
+    /// Copies a bundle's tokenizer, which a text tower that goes on from its weights must keep.
+    ///
+    /// # Errors
+    /// The bundle has none, or the folder can't be written.
+    pub fn take_tokenizer(&self, bundle: &Path) -> Result<(), TrainError> {
+        let [from, to] =
+            [bundle.to_path_buf(), self.bundle()].map(|root| root.join(Component::Tokenizer.folder()));
+        make_folder(&to)?;
+        for entry in std::fs::read_dir(&from).map_err(TrainError::io(&from))? {
+            let entry = entry.map_err(TrainError::io(&from))?;
+            std::fs::copy(entry.path(), to.join(entry.file_name())).map_err(TrainError::io(&entry.path()))?;
+        }
+        Ok(())
+    }
+
+    /// Writes how the trained stage samples unless a request says otherwise.
+    ///
+    /// # Errors
+    /// A folder that can't be written.
+    pub fn write_sampling(&self, sampling: &BundleSampling) -> Result<(), TrainError> {
+        write_json(&self.bundle().join(SAMPLING_FILE), sampling)
     }
 
     /// Writes the weights of every component among `parameters`, which are named `folder.parameter`; those of the first

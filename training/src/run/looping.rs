@@ -10,6 +10,7 @@ use super::folder::RunInfo;
 use super::prefetch::Prefetch;
 use super::progress::Progress;
 use super::replica::{Part, Replicas};
+use super::warm_start::start_from;
 use super::{
     Cadence, Checkpoint, Metrics, Optimisation, Record, RunFolder, Schedule, Task, draw_curves, latest,
 };
@@ -29,6 +30,8 @@ pub struct Options {
     pub stop_at: Option<u64>,
     /// Whether to go on from the newest checkpoint, if there is one.
     pub resume: bool,
+    /// A bundle whose weights a new training starts from, instead of from noise.
+    pub init: Option<PathBuf>,
     /// Threads that make batches.
     pub workers: usize,
 }
@@ -71,7 +74,12 @@ pub fn train<T: Task>(
             let state = Checkpoint::read(&path, seed, &mut store)?;
             (images, seconds) = (state.images, state.seconds);
         }
-        None => task.prepare(&mut store)?,
+        None => {
+            task.prepare(&mut store)?;
+            if let Some(bundle) = &options.init {
+                start_from(bundle, &mut store)?;
+            }
+        }
     }
     let metrics = Metrics::open(&folder.metrics(), store.steps())?;
     let progress = Progress::new(task.name(), store.steps(), optimisation.steps);
@@ -228,7 +236,9 @@ impl<T: Task> Run<'_, T> {
     fn save(&mut self) -> Result<(), TrainError> {
         let state = Checkpoint::new(&self.store, self.seed, self.images, self.clock.seconds());
         state.write(&self.folder.checkpoints(), &self.store)?;
-        self.folder.write_weights(&self.store.averages_by_name(), self.task.also_exported())
+        let averages = self.store.averages_by_name();
+        self.folder.write_weights(&averages, self.task.also_exported())?;
+        self.task.save(&self.folder, &averages)
     }
 }
 

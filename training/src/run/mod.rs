@@ -15,6 +15,7 @@ mod schedule;
 mod sheet;
 mod source;
 mod task;
+mod warm_start;
 
 pub use chart::draw_curves;
 pub use checkpoint::{Checkpoint, latest};

@@ -5,7 +5,7 @@ use tch::Tensor;
 use unclip_bundle::Component;
 use unclip_models::{ModelError, Params};
 
-use super::Inputs;
+use super::{Inputs, RunFolder};
 use crate::TrainError;
 use crate::params::{Init, ParamStore};
 
@@ -93,6 +93,14 @@ pub trait Task: Sync {
     /// libtorch refuses an operation.
     fn sheet(&self, _network: &Self::Network) -> Result<Option<RgbImage>, TrainError> {
         Ok(None)
+    }
+
+    /// Writes averaged parameters that are no part of a bundle, with every checkpoint.
+    ///
+    /// # Errors
+    /// A folder that can't be written.
+    fn save(&self, _folder: &RunFolder, _averages: &[(String, Tensor)]) -> Result<(), TrainError> {
+        Ok(())
     }
 
     /// A folder of the bundle whose weights go into another folder as well.

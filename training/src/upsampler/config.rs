@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use crate::diffusion::{Sampling, UNetShape};
+use crate::diffusion::{Objective, Sampling, UNetShape};
 use crate::run::{Cadence, CheckedConfig, DataConfig, Optimisation, Problems};
 
 /// An upsampler and its training.
@@ -18,6 +18,9 @@ pub struct UpsamplerConfig {
     /// How small pictures are damaged.
     #[serde(default)]
     pub degradation: Degradation,
+    /// What is predicted, and how errors are weighted.
+    #[serde(default)]
+    pub objective: Objective,
     /// Pictures; captions are not read.
     pub data: DataConfig,
     /// The U-Net.
@@ -77,6 +80,7 @@ impl CheckedConfig for UpsamplerConfig {
             fits,
             "two positive numbers, the smaller first",
         );
+        self.objective.check(problems);
         self.unet.check(problems);
         self.optimisation.check(problems);
         self.cadence.check(problems);

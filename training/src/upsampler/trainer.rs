@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use image::RgbImage;
-use tch::{Kind, Reduction, Tensor};
-use unclip_bundle::Component;
+use tch::{Kind, Tensor};
 use unclip_bundle::config::UNet2DConfig;
+use unclip_bundle::{BundleSampling, Component};
 use unclip_models::networks::UNet2DModel;
 use unclip_models::{ModelError, Params, Placement};
 
@@ -65,7 +65,12 @@ impl UpsamplerTask {
         let shape = super_res(&config.unet);
         let unet = folder.write_config(Component::SuperResFirst, &shape)?;
         folder.write_config::<UNet2DConfig>(Component::SuperResLast, &shape)?;
-        folder.write_scheduler(Component::SuperResScheduler, &super_res_scheduler())?;
+        folder.write_scheduler(
+            Component::SuperResScheduler,
+            &super_res_scheduler(config.objective.prediction.name()),
+        )?;
+        let own = config.sampling.unguided();
+        folder.write_sampling(&BundleSampling { upsampler: own, ..Default::default() })?;
         write_index(&folder.bundle())?;
         Ok(Self { config, train, held_out, placement, process: Process::new()?, unet })
     }
@@ -97,10 +102,16 @@ impl UpsamplerTask {
         let enlarged = bicubic(&small, self.config.unet.side)?;
         let condition = enlarged.to_device(device);
         let sampling = Sampling { guidance: 1.0, ..self.config.sampling };
-        let sampled = sample(&super_res_scheduler(), &truth.size(), sampling, self.config.seed, |x, t| {
-            let t = timesteps(t, count, device);
-            Ok((network.predict(&x.to_device(device), &condition, &t)?, None))
-        })?;
+        let sampled = sample(
+            &super_res_scheduler(self.config.objective.prediction.name()),
+            &truth.size(),
+            sampling,
+            self.config.seed,
+            |x, t| {
+                let t = timesteps(t, count, device);
+                Ok((network.predict(&x.to_device(device), &condition, &t)?, None))
+            },
+        )?;
         Ok(Enlarged { bicubic: enlarged.clamp(-1.0, 1.0), sampled: sampled.clamp(-1.0, 1.0), truth })
     }
 }
@@ -142,10 +153,11 @@ impl Task for UpsamplerTask {
     }
 
     fn loss(&self, network: &UpsamplerNetwork, inputs: &Inputs) -> Result<Loss, TrainError> {
-        let noise = inputs.get("noise")?;
-        let x_t = add_noise(inputs.get("x_0")?, noise, inputs.get("levels")?);
+        let (x_0, noise, levels) = (inputs.get("x_0")?, inputs.get("noise")?, inputs.get("levels")?);
+        let x_t = add_noise(x_0, noise, levels);
         let predicted = network.predict(&x_t, inputs.get("enlarged")?, inputs.get("timesteps")?)?;
-        Ok(Loss { total: predicted.f_mse_loss(noise, Reduction::Mean)?, parts: Vec::new() })
+        let total = self.config.objective.loss(&predicted, x_0, noise, levels);
+        Ok(Loss { total, parts: Vec::new() })
     }
 
     fn evaluate(&self, network: &UpsamplerNetwork) -> Result<Vec<(&'static str, f64)>, TrainError> {
