@@ -2,6 +2,7 @@
 
 mod bars;
 mod commands;
+mod eval;
 mod import;
 mod local;
 mod output;
@@ -26,6 +27,8 @@ enum Command {
     Generate(Box<commands::generate::Args>),
     /// Serve all stages and the gateway in one process
     Serve(Box<commands::serve::Args>),
+    /// Measure what a bundle draws: retrieval, colours, distances, what prior and upsampler add, and sheets of pictures
+    Eval(Box<eval::Args>),
     /// Check a checkpoint in diffusers' layout and prepare it for serving
     Import(commands::import::Args),
     /// Train models, on emoji or on your own pictures and captions
@@ -41,6 +44,7 @@ fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Generate(args) => serve(Box::pin(commands::generate::run(*args))),
         Command::Serve(args) => serve(Box::pin(commands::serve::run(*args))),
+        Command::Eval(args) => serve(Box::pin(eval::run(*args))),
         Command::Import(args) => commands::import::run(&args),
         Command::Train(args) => commands::train::run(*args),
     }

@@ -19,7 +19,7 @@ from bundles import load_parts, save_bundle
 from clip_goldens import pictures, write_clip
 from configs import COMMITTED, Bundle, from_dict, random_bundle
 from network_goldens import write_networks
-from pipeline_goldens import write_cases
+from pipeline_goldens import CASES, TRAINED_CASES, write_cases
 
 FIXTURES = Path(__file__).resolve().parent.parent / "fixtures"
 
@@ -46,10 +46,16 @@ def make_bundle(config: Bundle, root: Path) -> None:
     images = pictures(config.vision.size)
     write_networks(config, parts, goldens)
     write_clip(parts, goldens, images)
-    write_cases(goldens, lambda: load_parts(folder / "bundle"), images, versions())
+    write_cases(goldens, CASES, lambda: load_parts(folder / "bundle"), images, versions())
     write_json(goldens / "config.json", config.to_dict())
     for path in folder.rglob("*"):
         path.chmod(0o755 if path.is_dir() else 0o644)
+
+
+def make_trained(bundle: Path, goldens: Path) -> None:
+    """Writes whole runs of a bundle that is there already."""
+    shutil.rmtree(goldens, ignore_errors=True)
+    write_cases(goldens, TRAINED_CASES, lambda: load_parts(bundle), {}, versions())
 
 
 def arguments() -> argparse.Namespace:
@@ -58,6 +64,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, default=FIXTURES, help="where to write (default: tests/fixtures)")
     others = parser.add_mutually_exclusive_group()
     others.add_argument("--configs", type=Path, help="JSON list of configurations to make instead of the committed")
+    others.add_argument("--trained", type=Path, metavar="BUNDLE", help="only runs of this trained bundle")
     others.add_argument("--random-configs", type=int, nargs="+", metavar="SEED", help="make random ones instead")
     options = parser.parse_args()
     if (options.configs or options.random_configs) and options.out == FIXTURES:
@@ -80,6 +87,9 @@ def main() -> None:
     quiet()
     # One thread: sums come in one order.
     torch.set_num_threads(1)
+    if options.trained:
+        make_trained(options.trained, options.out / options.trained.name / "goldens")
+        return
     for config in chosen(options):
         make_bundle(config, options.out)
         print(f"{options.out / config.name}: done")

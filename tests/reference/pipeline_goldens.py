@@ -52,6 +52,12 @@ CASES = (
     Case("variation_two_images_unguided", "", 6, (0, 3, 2), (0.0, 1.0), n=2, image="tall"),
 )
 
+# Of the trained bundle, whose runs are long enough to be pictures. The last is what `make demo` draws.
+TRAINED_CASES = (
+    Case("two_rockets", "rocket, twemoji style", 1, (10, 12, 5), (2.0, 4.0), n=2),
+    Case("red_heart", "a red heart", 7, (25, 25, 7), (4.0, 3.0)),
+)
+
 
 @contextmanager
 def watched(parts: dict, seen: dict):
@@ -171,13 +177,15 @@ def errors(case: Case, others: dict[str, dict], pictures: dict, tensors: dict[st
 
 
 @torch.no_grad()
-def write_cases(folder: Path, load, pictures: dict[str, np.ndarray], versions: dict[str, str]) -> None:
+def write_cases(
+    folder: Path, cases: tuple[Case, ...], load, pictures: dict[str, np.ndarray], versions: dict[str, str]
+) -> None:
     """Writes a file for each case, and `cases.json` with the errors that bf16 and f64 networks make of it."""
     folder.mkdir(parents=True, exist_ok=True)
     parts = load()
     others = {"bf16": parts_in(torch.bfloat16, load()), "f64": parts_in(torch.float64, load())}
     entries = []
-    for case in CASES:
+    for case in cases:
         tensors = run_case(case, parts, pictures)
         entry = case_entry(case, tensors, versions) | errors(case, others, pictures, tensors)
         entries.append(entry)

@@ -1,4 +1,4 @@
-//! `unclip train data|clip|prior|decoder|upsampler|export`: the arguments and what they run.
+//! `unclip train data|clip|prior|decoder|upsampler|judge|export`: the arguments and what they run.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,6 +11,7 @@ use crate::bundle::{ExportOptions, Precision, export};
 use crate::clip::{ClipConfig, ClipTask, FrozenClip};
 use crate::data::cli::DataArgs;
 use crate::decoder::{DecoderConfig, DecoderTask};
+use crate::judge::{JudgeConfig, JudgeTask};
 use crate::prior::{PriorTask, PriorTrainingConfig};
 use crate::run::{
     Cadence, CheckedConfig, DataConfig, Optimisation, Options, Outcome, RunFolder, Sources, Task, keep_pages,
@@ -31,6 +32,8 @@ pub enum TrainCommand {
     Decoder(TrainArgs),
     /// Train the upsampler; needs nothing else
     Upsampler(TrainArgs),
+    /// Train the judge, which evaluations score pictures with; needs nothing else
+    Judge(TrainArgs),
     /// Put the trained parts together as a bundle
     Export(ExportArgs),
 }
@@ -50,6 +53,9 @@ pub struct TrainArgs {
     /// The bundle with the trained CLIP, instead of the configuration's
     #[arg(long)]
     pub clip: Option<PathBuf>,
+    /// A bundle to start from instead of from noise, to fine-tune its networks; they must have the configuration's shape
+    #[arg(long, value_name = "BUNDLE")]
+    pub init: Option<PathBuf>,
     /// Steps of the whole training, where the cosine ends, instead of the configuration's
     #[arg(long)]
     pub steps: Option<u64>,
@@ -99,6 +105,7 @@ pub fn run(command: TrainCommand) -> anyhow::Result<()> {
         TrainCommand::Prior(args) => report("prior", train_prior(&args)?),
         TrainCommand::Decoder(args) => report("decoder", train_decoder(&args)?),
         TrainCommand::Upsampler(args) => report("upsampler", train_upsampler(&args)?),
+        TrainCommand::Judge(args) => report("judge", train_judge(&args)?),
         TrainCommand::Export(args) => run_export(args)?,
     }
     Ok(())
@@ -163,6 +170,7 @@ impl TrainArgs {
             limit,
             stop_at: None,
             resume: self.resume,
+            init: self.init.clone(),
             workers: self.workers,
         };
         let steps = self.steps.unwrap_or(optimisation.steps).max(1);
@@ -175,6 +183,9 @@ fn train_clip(args: &TrainArgs) -> Result<Outcome, TrainError> {
     let placement = args.placement()?;
     let (train, held_out) = args.sources(&config.data, config.vision.side)?;
     let folder = RunFolder::create(&args.run)?;
+    if let Some(bundle) = &args.init {
+        folder.take_tokenizer(bundle)?;
+    }
     let task = ClipTask::new(config.clone(), train, held_out, &folder, placement)?;
     args.go(&task, config.seed, None, &config.optimisation, &config.cadence, placement)
 }
@@ -207,5 +218,14 @@ fn train_upsampler(args: &TrainArgs) -> Result<Outcome, TrainError> {
     let (train, held_out) = args.sources(&config.data, config.unet.side)?;
     let folder = RunFolder::create(&args.run)?;
     let task = UpsamplerTask::new(config.clone(), train, held_out, &folder, placement)?;
+    args.go(&task, config.seed, None, &config.optimisation, &config.cadence, placement)
+}
+
+fn train_judge(args: &TrainArgs) -> Result<Outcome, TrainError> {
+    let config: JudgeConfig = args.read()?;
+    let placement = args.placement()?;
+    let (train, held_out) = args.sources(&config.data, config.picture.side)?;
+    let folder = RunFolder::create(&args.run)?;
+    let task = JudgeTask::new(config.clone(), train, held_out, &folder, placement)?;
     args.go(&task, config.seed, None, &config.optimisation, &config.cadence, placement)
 }

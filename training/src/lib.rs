@@ -1,4 +1,4 @@
-//! Data sets and trainers for CLIP, prior, decoder and upsampler.
+//! Data sets and trainers for CLIP, prior, decoder and upsampler, and measures of what they draw.
 
 pub mod data;
 
@@ -8,6 +8,8 @@ pub mod commands;
 pub mod decoder;
 pub mod diffusion;
 mod error;
+pub mod eval;
+pub mod judge;
 pub mod params;
 mod pictures;
 pub mod prior;

@@ -29,7 +29,10 @@ pub(crate) fn token_tensor(
 
 /// Pictures `[batch, 3, side, side]` with another side: the mean of whole blocks where the factor is whole, else
 /// antialiased bicubic.
-pub(crate) fn resize(pictures: &Tensor, side: usize) -> Result<Tensor, TrainError> {
+///
+/// # Errors
+/// libtorch refuses an operation.
+pub fn resize(pictures: &Tensor, side: usize) -> Result<Tensor, TrainError> {
     let (old, new) = (pictures.size()[2], to_i64(side));
     if old == new {
         return Ok(pictures.shallow_clone());
@@ -42,7 +45,10 @@ pub(crate) fn resize(pictures: &Tensor, side: usize) -> Result<Tensor, TrainErro
 }
 
 /// Antialiased bicubic resampling, the one the upsampler's server uses on the small picture.
-pub(crate) fn bicubic(pictures: &Tensor, side: usize) -> Result<Tensor, TrainError> {
+///
+/// # Errors
+/// libtorch refuses an operation.
+pub fn bicubic(pictures: &Tensor, side: usize) -> Result<Tensor, TrainError> {
     let side = to_i64(side);
     Ok(pictures.f_to_kind(Kind::Float)?.f_internal_upsample_bicubic2d_aa([side, side], false, None, None)?)
 }

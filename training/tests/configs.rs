@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use unclip_training::TrainError;
 use unclip_training::clip::ClipConfig;
 use unclip_training::decoder::DecoderConfig;
+use unclip_training::judge::JudgeConfig;
 use unclip_training::prior::PriorTrainingConfig;
 use unclip_training::run::read_config;
 use unclip_training::upsampler::UpsamplerConfig;
@@ -18,6 +19,7 @@ fn all_of_them_are_taken() {
     for machine in ["cpu", "h100"] {
         read_config::<ClipConfig>(&path(machine, "clip")).unwrap();
         read_config::<PriorTrainingConfig>(&path(machine, "prior")).unwrap();
+        read_config::<JudgeConfig>(&path(machine, "judge")).unwrap();
         let decoder: DecoderConfig = read_config(&path(machine, "decoder")).unwrap();
         let upsampler: UpsamplerConfig = read_config(&path(machine, "upsampler")).unwrap();
         assert_eq!(decoder.unet.side, upsampler.small_side, "{machine}");

@@ -7,39 +7,39 @@ use unclip_models::{ModelError, Params};
 use crate::params::to_i64;
 
 /// `x W^T`, with a bias or without.
-pub(super) struct Linear {
+pub(crate) struct Linear {
     weight: Tensor,
     bias: Option<Tensor>,
 }
 
 impl Linear {
-    pub(super) fn new(params: &Params, inputs: i64, outputs: i64) -> Result<Self, ModelError> {
+    pub(crate) fn new(params: &Params, inputs: i64, outputs: i64) -> Result<Self, ModelError> {
         let weight = params.tensor("weight", &[outputs, inputs])?;
         Ok(Self { weight, bias: Some(params.tensor("bias", &[outputs])?) })
     }
 
-    pub(super) fn without_bias(params: &Params, inputs: i64, outputs: i64) -> Result<Self, ModelError> {
+    pub(crate) fn without_bias(params: &Params, inputs: i64, outputs: i64) -> Result<Self, ModelError> {
         Ok(Self { weight: params.tensor("weight", &[outputs, inputs])?, bias: None })
     }
 
-    pub(super) fn forward(&self, x: &Tensor) -> Tensor {
+    pub(crate) fn forward(&self, x: &Tensor) -> Tensor {
         x.linear(&self.weight, self.bias.as_ref())
     }
 
-    pub(super) fn kind(&self) -> Kind {
+    pub(crate) fn kind(&self) -> Kind {
         self.weight.kind()
     }
 }
 
 /// Layer norm over the last dimension.
-pub(super) struct LayerNorm {
+pub(crate) struct LayerNorm {
     weight: Tensor,
     bias: Tensor,
     epsilon: f64,
 }
 
 impl LayerNorm {
-    pub(super) fn new(params: &Params, width: i64, epsilon: f32) -> Result<Self, ModelError> {
+    pub(crate) fn new(params: &Params, width: i64, epsilon: f32) -> Result<Self, ModelError> {
         Ok(Self {
             weight: params.tensor("weight", &[width])?,
             bias: params.tensor("bias", &[width])?,
@@ -47,7 +47,7 @@ impl LayerNorm {
         })
     }
 
-    pub(super) fn forward(&self, x: &Tensor) -> Tensor {
+    pub(crate) fn forward(&self, x: &Tensor) -> Tensor {
         x.layer_norm(self.weight.size(), Some(&self.weight), Some(&self.bias), self.epsilon, true)
     }
 }

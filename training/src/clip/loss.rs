@@ -6,7 +6,7 @@ use tch::{Kind, Reduction, Tensor};
 const LARGEST_SCALE: f64 = 4.605_170_185_988_092;
 
 /// ln(1 / 0.07), where the scale starts (arXiv 2103.00020, section 2.5).
-pub(super) const FIRST_SCALE: f32 = 2.659_260_1;
+pub(crate) const FIRST_SCALE: f32 = 2.659_260_1;
 
 /// The symmetric cross-entropy between pictures and captions (arXiv 2103.00020, figure 3), of embeddings
 /// `[batch, dim]` each, row by row belonging together, and the logarithm of the scale. The loss, the scale.
@@ -20,7 +20,7 @@ pub fn contrastive(pictures: &Tensor, texts: &Tensor, log_scale: &Tensor) -> (Te
 }
 
 /// Rows of unit length, f32.
-pub(super) fn unit(rows: &Tensor) -> Tensor {
+pub(crate) fn unit(rows: &Tensor) -> Tensor {
     let rows = rows.to_kind(Kind::Float);
     let norm = rows.square().sum_dim_intlist(-1, true, Kind::Float).sqrt().clamp_min(1e-6);
     rows / norm

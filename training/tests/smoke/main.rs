@@ -8,12 +8,13 @@ mod tasks;
 use std::path::Path;
 
 use tch::Kind;
-use unclip_bundle::{Bundle, Component};
+use unclip_bundle::{Bundle, Component, StageSampling};
 use unclip_models::Placement;
-use unclip_training::run::{Options, Outcome, Task, train};
+use unclip_training::judge::Judge;
+use unclip_training::run::{BatchSource as _, Options, Outcome, Task, train};
 use unclip_training::{ExportOptions, Precision, export};
 
-use crate::tasks::{Recipe, clip, decoder, prior, recipe, upsampler};
+use crate::tasks::{Recipe, clip, decoder, judge, prior, recipe, upsampler};
 
 const CPU: Placement = Placement::REFERENCE;
 const BF16: Placement = Placement { kind: Kind::BFloat16, ..CPU };
@@ -27,8 +28,15 @@ fn run<T: Task>(
 ) -> Outcome {
     // Tests run side by side; more threads would only wait for each other.
     unclip_models::set_threads(1);
-    let options =
-        Options { run: folder.to_path_buf(), placement, limit: None, stop_at, resume: true, workers: 2 };
+    let options = Options {
+        run: folder.to_path_buf(),
+        placement,
+        limit: None,
+        stop_at,
+        resume: true,
+        init: None,
+        workers: 2,
+    };
     train(task, 1, recipe.clip.clone(), &recipe.optimisation, &recipe.cadence, &options).unwrap()
 }
 
@@ -92,6 +100,7 @@ fn assert_exports(runs: &[std::path::PathBuf], output: &Path, precision: Precisi
     let options = ExportOptions { runs: runs.to_vec(), output: output.to_path_buf(), precision };
     assert_eq!(export(&options).unwrap(), Vec::<Component>::new());
     let bundle = Bundle::open(output).unwrap();
+    assert_sampling(&bundle);
     let report = unclip_models::check_bundle(&bundle);
     assert!(report.errors.is_empty() && report.warnings.is_empty(), "{report:?}");
     assert!(
@@ -104,6 +113,30 @@ fn assert_exports(runs: &[std::path::PathBuf], output: &Path, precision: Precisi
     unclip_clip::export_text_tower(&bundle).unwrap();
     unclip_clip::export_image_tower(&bundle).unwrap();
     unclip_bundle::Manifest::compute(&bundle).unwrap();
+}
+
+/// The trainers' `[sampling]`: three steps, guidance by default, and none where the stage has none.
+fn assert_sampling(bundle: &Bundle) {
+    let guided = StageSampling { steps: Some(3), guidance_scale: Some(4.0) };
+    let sampling = bundle.sampling();
+    assert_eq!([sampling.prior, sampling.decoder], [guided; 2]);
+    assert_eq!(sampling.upsampler, StageSampling { guidance_scale: None, ..guided });
+}
+
+#[test]
+fn the_judge_resumes_exactly_and_tells_colours_apart() {
+    let root = tempfile::tempdir().unwrap();
+    assert_resumes(root.path(), BF16, 2, |folder| (judge(folder, BF16), None));
+    let folder = root.path().join("judge");
+    let (first, last) = overfit(&judge(&folder, CPU), &recipe(60, 4, 1), &folder);
+    assert!(last < first * 0.3, "{first} to {last}");
+    let judge = Judge::open(&folder, CPU).unwrap();
+    let batch = shapes::Shapes { side: 32 }.plain(4);
+    let pictures = tch::Tensor::from_slice(&batch.images).view([4, 3, 32, 32]);
+    let (pictures, features) = (judge.pictures(&pictures).unwrap(), judge.features(&pictures).unwrap());
+    let found = unclip_training::clip::recall(&pictures, &judge.texts(&batch.captions).unwrap()).unwrap();
+    assert!(found.at_1 >= 1.0, "{found:?}");
+    assert_eq!(features.size(), [4, 16]);
 }
 
 /// Two replicas compute the gradients that one would.

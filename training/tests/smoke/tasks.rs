@@ -6,6 +6,7 @@ use std::sync::Arc;
 use unclip_models::Placement;
 use unclip_training::clip::{ClipConfig, ClipTask, FrozenClip};
 use unclip_training::decoder::{DecoderConfig, DecoderTask};
+use unclip_training::judge::{JudgeConfig, JudgeTask};
 use unclip_training::prior::{PriorTask, PriorTrainingConfig};
 use unclip_training::run::{BatchSource, Cadence, CheckedConfig, Optimisation, Problems, RunFolder};
 use unclip_training::upsampler::{UpsamplerConfig, UpsamplerTask};
@@ -138,4 +139,23 @@ pub(crate) fn upsampler(folder: &Path, placement: Placement) -> UpsamplerTask {
     );
     let (train, held_out) = sources(32);
     UpsamplerTask::new(config, train, held_out, &RunFolder::create(folder).unwrap(), placement).unwrap()
+}
+
+pub(crate) fn judge(folder: &Path, placement: Placement) -> JudgeTask {
+    let config: JudgeConfig = parse(
+        "dim = 16
+        ---
+        [picture]
+        side = 16
+        stem = 8
+        channels = [16, 16]
+        blocks = [1, 2]
+        groups = 4
+        [text]
+        words = 100
+        width = 16
+        hidden = 32",
+    );
+    let (train, held_out) = sources(16);
+    JudgeTask::new(config, train, held_out, &RunFolder::create(folder).unwrap(), placement).unwrap()
 }

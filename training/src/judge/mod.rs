@@ -1,0 +1,12 @@
+//! The judge: a CLIP of another architecture than the one that pictures are conditioned on, trained on real pictures only.
+//! Evaluations score with it what the bundle's own CLIP can't be asked about.
+
+mod config;
+mod open;
+mod picture;
+mod text;
+mod trainer;
+
+pub use config::{JudgeConfig, PictureShape, TextShape};
+pub use open::Judge;
+pub use trainer::JudgeTask;
