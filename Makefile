@@ -1,10 +1,9 @@
 # Every target is a command anyone can type; `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-tests setup-tools build demo test train-smoke lint fmt docs train-data fixtures bench-reference clean
+.PHONY: help setup setup-tests setup-tools build demo test train-smoke lint fmt docs train-data evaluate fixtures bench-reference clean
 
 PROMPT ?= a red heart
-RANDOM = out/demo-bundle
-BUNDLE ?= $(RANDOM)
+BUNDLE ?= models/emoji
 OUT    ?= out/demo.png
 
 help: ## List the targets
@@ -26,16 +25,9 @@ setup-tools: ## What `make lint` needs besides: buf, from the npm registry
 build: setup ## Build target/release/unclip and the servers
 	cargo build --release --bins
 
-# Until a trained bundle ships with the repository, the demo draws with a tiny bundle of random weights.
 demo: setup ## Draw a picture: make demo PROMPT="a red heart" [BUNDLE=DIR]
 	cargo build --release --package unclip
-ifeq ($(BUNDLE),$(RANDOM))
-	@test -f $(RANDOM)/unclip.json || target/release/unclip import tests/fixtures/tiny/bundle --output $(RANDOM)
-endif
 	target/release/unclip generate --bundle "$(BUNDLE)" --prompt "$(PROMPT)" --output "$(OUT)"
-ifeq ($(BUNDLE),$(RANDOM))
-	@echo "note: the demo bundle has random weights, so the picture is coloured noise; a trained one is to come"
-endif
 
 test: setup-tests ## Run every test
 	cargo build --workspace --bins
@@ -63,6 +55,18 @@ train-data: setup ## Fetch the emoji sets from the npm registry and draw them: o
 	cd training/data && npm ci --no-audit --no-fund --loglevel=error
 	cargo build --release --package unclip
 	target/release/unclip train data --out out/data/emoji-64.unclipds
+
+JUDGE       ?= out/train/judge
+STORE       ?= out/data/emoji-64.unclipds
+STORE_LARGE ?= out/data/emoji-128.unclipds
+THINGS      ?= training/configs/things.txt
+STYLES      ?= twemoji,fluent-emoji-flat
+REPORT      ?= out/eval
+
+evaluate: setup ## Measure a bundle: make evaluate BUNDLE=DIR [JUDGE=RUN] [STORE=FILE] [STORE_LARGE=FILE] [REPORT=DIR]
+	cargo build --release --package unclip
+	target/release/unclip eval --bundle "$(BUNDLE)" --judge "$(JUDGE)" --store "$(STORE)" --store-large "$(STORE_LARGE)" \
+	  --things "$(THINGS)" --styles "$(STYLES)" --out "$(REPORT)"
 
 fixtures: ## Make tests/fixtures anew with Python's diffusers (about 3 GB of packages into .python/reference)
 	@scripts/pip_target.sh tests/reference/requirements.txt .python/reference
