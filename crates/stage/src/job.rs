@@ -88,6 +88,7 @@ impl JobOptions {
             guidance_scale: self.guidance_scale,
             sample_len: self.sample_len,
             start,
+            keep: None,
             deadline: self.context.deadline,
             preview_every: self.preview_every,
             checkpoint_every: self.checkpoint_every,
