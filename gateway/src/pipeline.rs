@@ -180,7 +180,7 @@ impl Pipeline {
             noise: image.noise,
             options: Some(plan.decoder.to_message(true)),
             stream: Some(StreamOptions { preview_every: plan.preview_every, checkpoint_every: 0 }),
-            resume: None,
+            ..Default::default()
         };
         let mut stream = self.stages.decode(context, request).await?;
         loop {
@@ -208,7 +208,7 @@ impl Pipeline {
             noise: decoded.noise,
             options: Some(plan.upsampler.to_message(false)),
             stream: Some(StreamOptions { preview_every: plan.preview_every, checkpoint_every: 0 }),
-            resume: None,
+            ..Default::default()
         };
         let mut stream = self.stages.upsample(context, request).await?;
         loop {

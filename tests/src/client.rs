@@ -10,6 +10,7 @@ use unclip_proto::v1::decode_response::Event as DecodeEvent;
 use unclip_proto::v1::decoder_service_client::DecoderServiceClient;
 use unclip_proto::v1::generate_image_response::Event as GenerateEvent;
 use unclip_proto::v1::image_encoder_service_client::ImageEncoderServiceClient;
+use unclip_proto::v1::invert_response::Event as InvertEvent;
 use unclip_proto::v1::prior_service_client::PriorServiceClient;
 use unclip_proto::v1::sample_prior_response::Event as PriorEvent;
 use unclip_proto::v1::text_encoder_service_client::TextEncoderServiceClient;
@@ -18,8 +19,8 @@ use unclip_proto::v1::upsample_response::Event as UpsampleEvent;
 use unclip_proto::v1::upsampler_service_client::UpsamplerServiceClient;
 use unclip_proto::v1::{
     Checkpoint, DecodeRequest, DecodeResult, Embedding, EncodeImageRequest, EncodeTextRequest,
-    GenerateImageRequest, GeneratedImage, ImagePreview, Preview, PriorResults, Progress, SamplePriorRequest,
-    StageProgress, TextEncoding, UpsampleRequest, UpsampleResult,
+    GenerateImageRequest, GeneratedImage, ImagePreview, InvertRequest, InvertResult, Preview, PriorResults,
+    Progress, SamplePriorRequest, StageProgress, TextEncoding, UpsampleRequest, UpsampleResult,
 };
 
 use crate::Server;
@@ -106,6 +107,26 @@ pub async fn decode(
 ) -> Result<StageRun<DecodeResult>, Status> {
     let mut client = DecoderServiceClient::new(server.channel()).max_encoding_message_size(MAX_MESSAGE_BYTES);
     follow!(client.decode(request), DecodeEvent)
+}
+
+/// Inverts a picture: the progress, and x_T.
+///
+/// # Errors
+/// What the decoder refused with, at once or in its stream.
+pub async fn invert(
+    server: &Server,
+    request: impl tonic::IntoRequest<InvertRequest>,
+) -> Result<(Vec<Progress>, InvertResult), Status> {
+    let mut client = DecoderServiceClient::new(server.channel()).max_encoding_message_size(MAX_MESSAGE_BYTES);
+    let mut stream = client.invert(request).await?.into_inner();
+    let (mut progress, mut result) = (Vec::new(), None);
+    while let Some(message) = stream.message().await? {
+        match message.event.unwrap() {
+            InvertEvent::Progress(event) => progress.push(event),
+            InvertEvent::Result(event) => result = Some(event),
+        }
+    }
+    Ok((progress, result.unwrap()))
 }
 
 /// Upsamples a picture.

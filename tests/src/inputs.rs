@@ -4,8 +4,9 @@ use std::io::Cursor;
 
 use image::RgbImage;
 use unclip_proto::v1::{
-    DecodeRequest, EncodeImageRequest, EncodeTextRequest, GenerateImageRequest, NoisePosition, PriorItem,
-    SamplePriorRequest, SamplingOptions, StreamOptions, Tensor, TextEncoding, UpsampleRequest, prior_item,
+    DecodeRequest, EncodeImageRequest, EncodeTextRequest, GenerateImageRequest, InvertRequest, NoisePosition,
+    PriorItem, SamplePriorRequest, SamplingOptions, StreamOptions, Tensor, TextEncoding, UpsampleRequest,
+    prior_item,
 };
 
 use crate::{Server, encode_text};
@@ -21,6 +22,8 @@ pub struct Inputs {
     pub prior: SamplePriorRequest,
     /// For the decoder.
     pub decode: DecodeRequest,
+    /// For the inversion of a picture by the decoder of the fixture `tiny`.
+    pub invert: InvertRequest,
     /// For the upsampler of the fixture `tiny`.
     pub upsample: UpsampleRequest,
     /// For the gateway.
@@ -48,6 +51,13 @@ impl Inputs {
                 options,
                 ..Default::default()
             },
+            invert: InvertRequest {
+                image: Some(picture(16)),
+                image_embedding: caption.embedding.clone(),
+                text: Some(empty.clone()),
+                steps: Some(2),
+                refinements: None,
+            },
             decode: DecodeRequest {
                 image_embedding: caption.embedding.clone(),
                 text: Some(caption),
@@ -55,9 +65,15 @@ impl Inputs {
                 noise,
                 options,
                 stream,
-                resume: None,
+                ..Default::default()
             },
-            upsample: UpsampleRequest { image: Some(picture(16)), noise, options, stream, resume: None },
+            upsample: UpsampleRequest {
+                image: Some(picture(16)),
+                noise,
+                options,
+                stream,
+                ..Default::default()
+            },
             generate: GenerateImageRequest {
                 prompt: "a red fox".to_owned(),
                 seed: Some(3),

@@ -24,8 +24,8 @@ mod wait;
 
 pub use bundle::{Bundle, copy_folder, fixture, scratch};
 pub use client::{
-    Bare, Generation, StageRun, bare, decode, encode_image, encode_text, generate, sample_prior, upsample,
-    with_timeout,
+    Bare, Generation, StageRun, bare, decode, encode_image, encode_text, generate, invert, sample_prior,
+    upsample, with_timeout,
 };
 pub use cluster::{Cluster, Local};
 pub use command::{Run, run_in};

@@ -10,11 +10,11 @@ use std::time::Duration;
 use tonic::{Code, Status};
 use unclip_proto::v1::{
     Checkpoint, DecodeRequest, Dtype, Embedding, EncodeImageRequest, EncodeTextRequest, GenerateImageRequest,
-    NoisePosition, PriorItem, PriorMode, SamplePriorRequest, SamplingOptions, StreamOptions, Tensor,
-    TextEncoding, UpsampleRequest, prior_item,
+    InvertRequest, Keep, NoisePosition, PriorItem, PriorMode, SamplePriorRequest, SamplingOptions,
+    StreamOptions, Tensor, TextEncoding, UpsampleRequest, prior_item,
 };
 use unclip_tests::{
-    Cluster, Inputs, Server, decode, encode_image, encode_text, generate, sample_prior, upsample,
+    Cluster, Inputs, Server, decode, encode_image, encode_text, generate, invert, sample_prior, upsample,
 };
 
 /// A way to spoil a request, and what the answer must begin with.
@@ -58,6 +58,15 @@ fn noise(draws: u64, pending_normal: Option<f64>) -> Option<NoisePosition> {
 
 fn checkpoint(step: u32, shape: &[usize]) -> Option<Checkpoint> {
     Some(Checkpoint { step, x_t: floats(shape, 0.0), noise: noise(0, None) })
+}
+
+/// A grey picture to keep, wholly where no mask is given.
+fn keep(side: usize, mask: Vec<u8>, resample: u32) -> Option<Keep> {
+    let mask = match mask.is_empty() {
+        true => Tensor::from_u8(&[side, side], vec![1; side * side]),
+        false => Tensor::from_u8(&[1, mask.len()], mask),
+    };
+    Some(Keep { image: floats(&[3, side, side], 0.0), mask: Some(mask), resample })
 }
 
 fn image_tensor(request: &mut DecodeRequest) -> &mut Tensor {
@@ -190,6 +199,15 @@ async fn decoder() {
             |r| image_tensor(r).dtype = Dtype::F16 as i32,
             "image_embedding.tensor.data: 128 bytes, but shape [32]",
         ),
+        (|r| r.x_t = floats(&[3, 8, 8], 0.0), "x_t.shape: [3, 8, 8], this model takes [3, 16, 16]"),
+        (|r| r.x_t = floats(&[3, 16, 16], f32::NAN), "x_t: element 0 is NaN"),
+        (
+            |r| (r.x_t, r.resume) = (floats(&[3, 16, 16], 0.0), checkpoint(1, &[3, 16, 16])),
+            "x_t: given beside `resume`",
+        ),
+        (|r| r.keep = Some(Keep::default()), "keep.image: missing"),
+        (|r| r.keep = keep(16, vec![1; 8], 0), "keep.mask.shape: [1, 8], this model takes [16, 16]"),
+        (|r| r.keep = keep(16, vec![], 51), "keep.resample: 51 is out of range, it must be from 0 to 50"),
         (|r| r.text = None, "text: missing"),
         (|r| r.negative = None, "negative: missing"),
         (|r| r.noise = None, "noise: missing"),
@@ -252,6 +270,22 @@ async fn another_clip_space_is_a_failed_precondition_that_names_both() {
 }
 
 #[tokio::test]
+async fn inversion() {
+    let cluster = Cluster::shared("tiny").await;
+    let good = Inputs::new(&cluster.text_encoder).await.invert;
+    let cases: &[Spoil<InvertRequest>] = &[
+        (|r| r.image = None, "image: missing"),
+        (|r| r.image = floats(&[3, 8, 8], 0.0), "image.shape: [3, 8, 8], this model takes [3, 16, 16]"),
+        (|r| r.image = floats(&[3, 16, 16], f32::NAN), "image: element 0 is NaN"),
+        (|r| r.image_embedding = None, "image_embedding: missing"),
+        (|r| r.text = None, "text: missing"),
+        (|r| r.steps = Some(0), "steps: 0 is out of range, it must be from 1 to 1000"),
+        (|r| r.refinements = Some(11), "refinements: 11 is out of range, it must be from 0 to 10"),
+    ];
+    assert_all_refused(&cluster.decoder, &good, cases, invert).await;
+}
+
+#[tokio::test]
 async fn upsampler() {
     let cluster = Cluster::shared("tiny").await;
     let good = Inputs::new(&cluster.text_encoder).await.upsample;
@@ -262,6 +296,7 @@ async fn upsampler() {
             "image.shape: [3, 33, 16], this model takes [3, h, w] of at most [3, 32, 32]",
         ),
         (|r| r.image = floats(&[4, 16, 16], 0.0), "image.shape: [4, 16, 16]"),
+        (|r| r.keep = keep(16, vec![], 0), "keep.image.shape: [3, 16, 16], this model takes [3, 32, 32]"),
         (|r| r.image = floats(&[16, 16], 0.0), "image.shape: [16, 16]"),
         (|r| r.image = floats(&[3, 16, 16], f32::NEG_INFINITY), "image: element 0 is -inf"),
         (

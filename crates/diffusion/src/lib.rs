@@ -11,6 +11,7 @@ mod config;
 mod ddim;
 mod error;
 pub mod guidance;
+mod inverse;
 pub mod noise;
 mod sampler;
 mod schedule;
@@ -23,6 +24,7 @@ pub use config::{
 };
 pub use ddim::DdimSampler;
 pub use error::{Error, Result};
+pub use inverse::DdimInverse;
 pub use sampler::{Sampler, StepInput, StepOutput};
 pub use schedule::NoiseSchedule;
 pub use slerp::slerp;

@@ -3,7 +3,8 @@
 use crate::error::check_len;
 use crate::schedule::timestep_error;
 use crate::{
-    DdimSampler, Error, NoiseSchedule, PredictionType, Result, SchedulerClass, SchedulerConfig, UnClipSampler,
+    DdimInverse, DdimSampler, Error, NoiseSchedule, PredictionType, Result, SchedulerClass, SchedulerConfig,
+    UnClipSampler,
 };
 
 /// One denoising step of one row.
@@ -41,6 +42,8 @@ pub enum Sampler {
     UnClip(UnClipSampler),
     /// Denoising diffusion implicit models.
     Ddim(DdimSampler),
+    /// DDIM the other way: from the noiseless sample to noise.
+    DdimInverse(DdimInverse),
 }
 
 impl Sampler {
@@ -55,7 +58,8 @@ impl Sampler {
         }
     }
 
-    /// `num_steps` strictly decreasing timesteps, see [`TimestepSpacing::timesteps`](crate::TimestepSpacing::timesteps).
+    /// `num_steps` strictly decreasing timesteps, see [`TimestepSpacing::timesteps`](crate::TimestepSpacing::timesteps);
+    /// the same reversed for inversion.
     ///
     /// # Errors
     /// When `num_steps` is 0 or above the number of training timesteps.
@@ -63,6 +67,7 @@ impl Sampler {
         match self {
             Self::UnClip(sampler) => sampler.timesteps(num_steps),
             Self::Ddim(sampler) => sampler.timesteps(num_steps),
+            Self::DdimInverse(inverse) => inverse.timesteps(num_steps),
         }
     }
 
@@ -72,6 +77,7 @@ impl Sampler {
         match self {
             Self::UnClip(sampler) => sampler.schedule(),
             Self::Ddim(sampler) => sampler.schedule(),
+            Self::DdimInverse(inverse) => inverse.sampler().schedule(),
         }
     }
 
@@ -81,6 +87,16 @@ impl Sampler {
         match self {
             Self::UnClip(sampler) => sampler.predicts_variance(),
             Self::Ddim(sampler) => sampler.predicts_variance(),
+            Self::DdimInverse(inverse) => inverse.sampler().predicts_variance(),
+        }
+    }
+
+    /// How often the model is asked for one step: more than once where inversion is refined.
+    #[must_use]
+    pub fn evaluations(&self) -> u32 {
+        match self {
+            Self::UnClip(_) | Self::Ddim(_) => 1,
+            Self::DdimInverse(inverse) => inverse.evaluations(),
         }
     }
 
@@ -99,10 +115,11 @@ impl Sampler {
         match self {
             Self::UnClip(sampler) => sampler.needs_noise(timesteps, index),
             Self::Ddim(sampler) => sampler.needs_noise(timesteps, index),
+            Self::DdimInverse(inverse) => inverse.needs_noise(timesteps, index),
         }
     }
 
-    /// One denoising step.
+    /// One step: denoising, or inversion.
     ///
     /// # Errors
     /// When the lengths disagree, noise is missing, or `index` and the timesteps are unusable, as in
@@ -111,6 +128,7 @@ impl Sampler {
         match self {
             Self::UnClip(sampler) => sampler.step(input),
             Self::Ddim(sampler) => sampler.step(input),
+            Self::DdimInverse(inverse) => inverse.step(input),
         }
     }
 }

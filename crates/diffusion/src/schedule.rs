@@ -114,6 +114,26 @@ impl NoiseSchedule {
         let (signal, spread) = (alpha_bar.sqrt(), (1.0 - alpha_bar).sqrt());
         Ok(x_0.iter().zip(noise).map(|(x, n)| signal * x + spread * n).collect())
     }
+
+    /// The forward process from timestep `from` to a noisier one, x_to = sqrt(r) x_from + sqrt(1 - r) noise with r the
+    /// ratio of their alphas_cumprod (arXiv 2006.11239, equation 2, over the timesteps between; the jump back of
+    /// RePaint, arXiv 2201.09865, algorithm 1). `x`, `noise` and the result have one length.
+    ///
+    /// # Errors
+    /// When the lengths differ, a timestep isn't a training timestep, or `to` isn't above `from`.
+    pub fn renoise(&self, x: &[f32], noise: &[f32], from: u32, to: u32) -> Result<Vec<f32>> {
+        check_len("noise", noise, x.len())?;
+        if to <= from {
+            return Err(Error::out_of_range("to", to, format!("above {from}, the timestep it starts from")));
+        }
+        let alpha_bar = |t: u32| {
+            let alpha_bar = self.alphas_cumprod.get(t as usize).copied();
+            alpha_bar.ok_or_else(|| timestep_error(t, self.num_train_timesteps()))
+        };
+        let ratio = alpha_bar(to)? / alpha_bar(from)?;
+        let (signal, spread) = (ratio.sqrt(), (1.0 - ratio).sqrt());
+        Ok(x.iter().zip(noise).map(|(x, n)| signal * x + spread * n).collect())
+    }
 }
 
 pub(crate) fn timestep_error(t: u32, num_train_timesteps: usize) -> Error {
@@ -177,6 +197,31 @@ mod tests {
         );
         let error = schedule.q_sample(&[0.0], &[0.0], 1000).unwrap_err();
         assert_eq!(error.to_string(), "`timestep` is 1000; it must be below 1000");
+    }
+
+    #[test]
+    fn renoising_a_noised_sample_is_noising_it_at_once() {
+        let schedule = NoiseSchedule::squaredcos_cap_v2(1000).unwrap();
+        // Without noise what is left is the signal.
+        let low = schedule.q_sample(&[2.0], &[0.0], 100).unwrap();
+        let high = schedule.renoise(&low, &[0.0], 100, 600).unwrap();
+        let expected = schedule.q_sample(&[2.0], &[0.0], 600).unwrap();
+        assert!((high[0] - expected[0]).abs() < 1e-6, "{high:?} {expected:?}");
+        // The variances add up.
+        let spread = schedule.q_sample(&[0.0], &[1.0], 100).unwrap()[0];
+        let kept = schedule.renoise(&[spread], &[0.0], 100, 600).unwrap()[0];
+        let fresh = schedule.renoise(&[0.0], &[1.0], 100, 600).unwrap()[0];
+        let expected = schedule.q_sample(&[0.0], &[1.0], 600).unwrap()[0];
+        assert!((kept.hypot(fresh) - expected).abs() < 1e-6);
+    }
+
+    #[test]
+    fn renoise_refuses_bad_input() {
+        let schedule = NoiseSchedule::squaredcos_cap_v2(1000).unwrap();
+        let error = |from, to| schedule.renoise(&[0.0], &[0.0], from, to).unwrap_err().to_string();
+        assert_eq!(error(5, 5), "`to` is 5; it must be above 5, the timestep it starts from");
+        assert_eq!(error(5, 1000), "`timestep` is 1000; it must be below 1000");
+        assert!(schedule.renoise(&[0.0], &[], 1, 2).is_err());
     }
 
     #[test]

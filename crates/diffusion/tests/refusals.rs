@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a panic in a test is the report")]
 
 use serde_json::json;
-use unclip_diffusion::{DdimSampler, Sampler, SchedulerConfig, StepInput, slerp};
+use unclip_diffusion::{DdimInverse, DdimSampler, Sampler, SchedulerConfig, StepInput, slerp};
 
 fn decoder_config() -> SchedulerConfig {
     serde_json::from_value(json!({"_class_name": "UnCLIPScheduler", "variance_type": "learned_range"}))
@@ -104,4 +104,22 @@ fn slerp_of_exact_opposites_and_zeros() {
     assert!((half.iter().map(|x| x * x).sum::<f32>() - 4.0).abs() < 1e-5 && half[0].abs() < 1e-6, "{half:?}");
     assert_eq!(slerp(&[0.0, 0.0], &[0.0, 4.0], 0.25), Ok(vec![0.0, 1.0]));
     assert_eq!(slerp(&[3.0, 4.0], &[3.0, 4.0], 0.3), Ok(vec![3.0, 4.0]));
+}
+
+#[test]
+fn refinements_have_a_limit() {
+    let ddim = DdimSampler::new(&decoder_config(), 0.5).unwrap();
+    let error = DdimInverse::new(&ddim, 11).unwrap_err().to_string();
+    assert_eq!(error, "`refinements` is 11; it must be at most 10");
+}
+
+#[test]
+fn an_inversion_is_a_sampler_that_walks_up() {
+    let ddim = DdimSampler::new(&decoder_config(), 0.5).unwrap();
+    let inverse = Sampler::DdimInverse(DdimInverse::new(&ddim, 2).unwrap());
+    let timesteps = inverse.timesteps(5).unwrap();
+    assert!(timesteps.is_sorted() && timesteps.len() == 5);
+    assert_eq!((inverse.evaluations(), inverse.needs_noise(&timesteps, 4)), (3, Ok(false)));
+    let error = inverse.needs_noise(&[5, 5], 1).unwrap_err().to_string();
+    assert!(error.contains("strictly increasing"), "{error}");
 }

@@ -122,7 +122,7 @@ impl<C: Send + 'static> Engine<C> {
         let (reporter, handle) = mailbox(&self.jobs);
         let ledger = Arc::clone(&self.shared.ledger);
         let ticket = || {
-            let load = JobLoad::queued(ledger, job.steps().saturating_sub(job.start.step()));
+            let load = JobLoad::queued(ledger, job.forwards());
             Ticket { job, reporter, load, submitted: (self.shared.clock)() }
         };
         self.shared.queue.push(ticket).map_err(|refusal| match refusal {

@@ -6,7 +6,8 @@ use std::time::Instant;
 use unclip_diffusion::noise::TorchNoise;
 use unclip_diffusion::{Error, Sampler};
 
-use crate::SubmitError;
+use crate::trajectory::forwards;
+use crate::{Keep, SubmitError};
 
 /// One sample to draw. A request for n images is n jobs, each with its own noise.
 #[derive(Debug, Clone)]
@@ -25,6 +26,8 @@ pub struct Job<C> {
     pub sample_len: usize,
     /// Where the run starts.
     pub start: Start,
+    /// What stays of a given sample, for edits with a mask. Not with inversion.
+    pub keep: Option<Keep>,
     /// When the job fails if it isn't done; checked before every step.
     pub deadline: Option<Instant>,
     /// A preview every so many steps; 0 is never.
@@ -38,9 +41,10 @@ pub struct Job<C> {
 pub enum Start {
     /// From pure noise, x_T, drawn from this generator first.
     Noise(TorchNoise),
-    /// At the first timestep, from a given sample: one that DDIM inversion or added noise made.
+    /// At the first timestep, from a given sample: one that DDIM inversion or added noise made. For an inversion: from
+    /// the noiseless sample.
     From {
-        /// The sample at the first timestep, `[sample_len]`.
+        /// The sample, `[sample_len]`.
         x_t: Vec<f32>,
         /// The generator for the steps' noise.
         noise: TorchNoise,
@@ -77,6 +81,14 @@ impl<C> Job<C> {
         u32::try_from(self.timesteps.len()).unwrap_or(u32::MAX)
     }
 
+    /// Forwards from the start to the end of the run.
+    pub(crate) fn forwards(&self) -> u32 {
+        let steps = self.timesteps.len();
+        let left = self.start.step() as usize..steps;
+        let of_step = |index| forwards(&self.sampler, self.keep.as_ref(), steps, index);
+        left.map(of_step).fold(0, u32::saturating_add)
+    }
+
     pub(crate) fn guided(&self) -> bool {
         self.guidance_scale != 1.0
     }
@@ -90,7 +102,8 @@ impl<C> Job<C> {
             return Err(out_of_range("guidance_scale", self.guidance_scale, "finite").into());
         }
         self.validate_timesteps()?;
-        self.validate_start()
+        self.validate_start()?;
+        self.keep.as_ref().map_or(Ok(()), |keep| keep.validate(&self.sampler, self.sample_len))
     }
 
     fn validate_timesteps(&self) -> Result<(), SubmitError> {

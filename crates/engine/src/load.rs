@@ -19,7 +19,7 @@ pub struct Load {
     pub rows: usize,
     /// Jobs that wait for a row.
     pub queued: usize,
-    /// Steps still to take for all of them.
+    /// Forwards still to take for all of them; one per step, more where steps are refined or repeated.
     pub outstanding_steps: u64,
 }
 
@@ -92,7 +92,7 @@ pub(crate) struct JobLoad {
 }
 
 impl JobLoad {
-    /// A job that waits, with so many steps to take.
+    /// A job that waits, with so many forwards to take.
     pub(crate) fn queued(ledger: Arc<Ledger>, steps: u32) -> Self {
         ledger.change(|load| {
             load.queued += 1;
@@ -111,7 +111,7 @@ impl JobLoad {
         }
     }
 
-    /// A step was taken.
+    /// A forward was taken.
     pub(crate) fn stepped(&mut self) {
         self.ledger.meters.steps.increment(1);
         if self.steps_left > 0 {

@@ -7,7 +7,7 @@ use crate::mailbox::Reporter;
 use crate::panics::guarded;
 use crate::planner::RowState;
 use crate::queue::Ticket;
-use crate::trajectory::{Outputs, Trajectory};
+use crate::trajectory::{Course, Outputs, Trajectory};
 use crate::{Branch, Denoiser, Event, Finished, Job, JobError, Lane, StepView};
 
 /// An admitted job. `X` is the denoiser's context.
@@ -96,7 +96,7 @@ impl<X> Row<X> {
     /// The row's lanes in a forward, the conditional one first.
     pub(crate) fn lanes(&self) -> impl Iterator<Item = Lane<'_, X>> {
         self.branches().iter().map(|branch| Lane {
-            x_t: self.trajectory.x_t(),
+            x_t: self.trajectory.seen(),
             timestep: self.trajectory.timestep(),
             context: &self.context,
             branch: *branch,
@@ -118,12 +118,15 @@ impl<X> Row<X> {
         }
     }
 
-    /// Takes a step in batch number `batch` and tells the client.
+    /// Takes a forward's outputs in batch number `batch`. A step that is done is told to the client; one that is refined
+    /// or repeated takes several forwards.
     pub(crate) fn advance(&mut self, outputs: Outputs, batch: u64) -> Result<(), JobError> {
         let x_0 = self.trajectory.advance(outputs)?;
         self.last_stepped = batch;
         self.owed.load.stepped();
-        self.report(x_0);
+        if self.trajectory.is_between_steps() {
+            self.report(x_0);
+        }
         Ok(())
     }
 
@@ -186,8 +189,9 @@ fn prepare<D: Denoiser>(
 ) -> Result<(Trajectory, D::Context, u32), JobError> {
     let guided = job.guided();
     let context = denoiser.prepare(job.condition, guided)?;
-    let trajectory =
-        Trajectory::new(job.sampler, job.timesteps, job.guidance_scale, job.sample_len, job.start);
+    let Job { sampler, timesteps, guidance_scale, sample_len, keep, .. } = job;
+    let course = Course { sampler, timesteps, guidance_scale, sample_len, keep };
+    let trajectory = Trajectory::new(course, job.start);
     let batch_key = denoiser.batch_key(trajectory.view());
     Ok((trajectory, context, batch_key))
 }

@@ -3,18 +3,23 @@
 use std::sync::Arc;
 
 use unclip_diffusion::noise::{NoisePosition, TorchNoise};
-use unclip_diffusion::{Sampler, StepInput, guidance};
+use unclip_diffusion::{Sampler, StepInput, StepOutput, guidance};
 
 use crate::job::Start;
-use crate::{JobError, StepView};
+use crate::{JobError, Keep, StepView};
 
 /// A row's sampler, sample and noise.
 pub(crate) struct Trajectory {
     sampler: Arc<Sampler>,
     timesteps: Vec<u32>,
     index: usize,
+    /// Forwards that the step at `index` has had: a step takes several where it is refined or repeated.
+    round: u32,
     guidance_scale: f32,
     x_t: Vec<f32>,
+    /// What the model sees instead of `x_t`: the estimate of where a step of an inversion goes.
+    probe: Option<Vec<f32>>,
+    keep: Option<Keep>,
     noise: TorchNoise,
 }
 
@@ -24,40 +29,77 @@ pub(crate) struct Outputs {
     pub(crate) unconditional: Option<Vec<f32>>,
 }
 
+/// How a run goes, apart from where it starts. Of a valid job.
+pub(crate) struct Course {
+    pub(crate) sampler: Arc<Sampler>,
+    pub(crate) timesteps: Vec<u32>,
+    pub(crate) guidance_scale: f32,
+    pub(crate) sample_len: usize,
+    pub(crate) keep: Option<Keep>,
+}
+
 impl Trajectory {
-    /// A trajectory at its start; where that is pure noise it is drawn now. The arguments are a valid job's.
-    pub(crate) fn new(
-        sampler: Arc<Sampler>,
-        timesteps: Vec<u32>,
-        guidance_scale: f32,
-        sample_len: usize,
-        start: Start,
-    ) -> Self {
+    /// A trajectory at its start; where that is pure noise it is drawn now.
+    pub(crate) fn new(course: Course, start: Start) -> Self {
+        let Course { sampler, timesteps, guidance_scale, sample_len, keep } = course;
         let index = start.step() as usize;
         let (x_t, noise) = match start {
             Start::Noise(mut noise) => (noise.normal(sample_len), noise),
             Start::From { x_t, noise } | Start::Resume { x_t, noise, .. } => (x_t, noise),
         };
-        Self { sampler, timesteps, index, guidance_scale, x_t, noise }
+        let keep = keep.filter(Keep::is_active);
+        Self { sampler, timesteps, index, round: 0, guidance_scale, x_t, probe: None, keep, noise }
     }
 
-    /// Takes a step and returns the estimate of the noiseless sample, `[sample_len]`.
+    /// Takes a forward's outputs and returns the estimate of the noiseless sample, `[sample_len]`.
     pub(crate) fn advance(&mut self, outputs: Outputs) -> Result<Vec<f32>, JobError> {
         let model_output = self.guide(outputs)?;
         self.check_finite("model output", &model_output)?;
+        let StepOutput { mut prev, mut x_0 } = self.step(&model_output)?;
+        self.check_finite("sample", &prev)?;
+        if let Some(keep) = &self.keep {
+            let to = self.timesteps.get(self.index + 1).copied();
+            keep.restore(&mut prev, &self.sampler, to, &mut self.noise)?;
+            keep.restore_estimate(&mut x_0);
+        }
+        self.round += 1;
+        if self.round < self.rounds() {
+            self.go_again(prev)?;
+        } else {
+            (self.x_t, self.probe, self.round) = (prev, None, 0);
+            self.index += 1;
+        }
+        Ok(x_0)
+    }
+
+    fn step(&mut self, model_output: &[f32]) -> Result<StepOutput, JobError> {
         let draws = self.sampler.needs_noise(&self.timesteps, self.index)?;
         let noise = draws.then(|| self.noise.normal(self.x_t.len()));
-        let stepped = self.sampler.step(StepInput {
+        Ok(self.sampler.step(StepInput {
             timesteps: &self.timesteps,
             index: self.index,
-            model_output: &model_output,
+            model_output,
             x_t: &self.x_t,
             noise: noise.as_deref(),
-        })?;
-        self.check_finite("sample", &stepped.prev)?;
-        self.x_t = stepped.prev;
-        self.index += 1;
-        Ok(stepped.x_0)
+        })?)
+    }
+
+    /// Readies the same step once more, from where it led.
+    fn go_again(&mut self, reached: Vec<f32>) -> Result<(), JobError> {
+        let timestep = |index: usize| self.timesteps.get(index).copied();
+        match (timestep(self.index), timestep(self.index + 1)) {
+            (Some(t), Some(next)) if self.keep.is_some() => {
+                let drawn = self.noise.normal(reached.len());
+                self.x_t = self.sampler.schedule().renoise(&reached, &drawn, next, t)?;
+            }
+            _ => self.probe = Some(reached),
+        }
+        Ok(())
+    }
+
+    /// Forwards of the current step.
+    fn rounds(&self) -> u32 {
+        forwards(&self.sampler, self.keep.as_ref(), self.timesteps.len(), self.index)
     }
 
     fn guide(&self, outputs: Outputs) -> Result<Vec<f32>, JobError> {
@@ -103,6 +145,16 @@ impl Trajectory {
         self.index >= self.timesteps.len()
     }
 
+    /// Whether the last forward ended a step, rather than leaving it to be taken once more.
+    pub(crate) fn is_between_steps(&self) -> bool {
+        self.round == 0
+    }
+
+    /// What the model sees next, `[sample_len]`.
+    pub(crate) fn seen(&self) -> &[f32] {
+        self.probe.as_deref().unwrap_or(&self.x_t)
+    }
+
     /// The sample at the current timestep, `[sample_len]`.
     pub(crate) fn x_t(&self) -> &[f32] {
         &self.x_t
@@ -118,5 +170,14 @@ impl Trajectory {
 
     pub(crate) fn guided(&self) -> bool {
         self.guidance_scale != 1.0
+    }
+}
+
+/// Forwards that step `index` of `steps` takes.
+pub(crate) fn forwards(sampler: &Sampler, keep: Option<&Keep>, steps: usize, index: usize) -> u32 {
+    match keep {
+        Some(keep) if keep.is_active() && index + 1 < steps => 1 + keep.resample,
+        Some(_) => 1,
+        None => sampler.evaluations(),
     }
 }

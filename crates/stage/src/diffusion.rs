@@ -2,12 +2,16 @@
 
 use unclip_bundle::StageSampling;
 use unclip_diffusion::SchedulerConfig;
-use unclip_engine::{ComputePermit, DenoiseError, Denoiser, Engine, Job, JobHandle, StartError};
-use unclip_proto::v1::{Checkpoint, NoisePosition, SamplingOptions, StreamOptions, Tensor};
-use unclip_proto::{Sampling, SamplingDefaults};
+use unclip_diffusion::noise::TorchNoise;
+use unclip_engine::{
+    ComputePermit, DenoiseError, Denoiser, Engine, Finished, Job, JobHandle, Start, StartError,
+};
+use unclip_proto::v1::{Checkpoint, Keep, NoisePosition, SamplingOptions, StreamOptions, Tensor};
+use unclip_proto::{FieldError, STEPS, Sampling, SamplingDefaults, required};
 use unclip_service::{Error, RequestContext};
 
 use crate::job::{JobOptions, noise_message, start};
+use crate::keep::keep;
 use crate::stream::{StageStream, StreamEvent, forward};
 use crate::{EngineArgs, StageInfo, submit_error};
 
@@ -45,7 +49,35 @@ pub struct PictureRequest {
     pub stream: Option<StreamOptions>,
     /// Where to go on from.
     pub resume: Option<Checkpoint>,
+    /// x_T, to start from instead of noise.
+    pub x_t: Option<Tensor>,
+    /// What stays of a given picture.
+    pub keep: Option<Keep>,
 }
+
+/// What a request for an inversion says besides its condition.
+pub struct Inversion {
+    /// The picture, in [-1, 1], shape `[3, height, width]`.
+    pub image: Option<Tensor>,
+    /// Steps. Absent: 50.
+    pub steps: Option<u32>,
+    /// Refinements of every step. Absent: 0.
+    pub refinements: Option<u32>,
+}
+
+/// An inverted picture.
+pub struct Inverted {
+    /// x_T, `[3, height, width]`.
+    pub x_t: Tensor,
+    /// Fingerprint of the model that made it.
+    pub model_fingerprint: String,
+}
+
+/// Steps of an inversion, unless given (arXiv 2010.02502, section 5.4, takes 10 to 1000).
+const INVERSION_STEPS: u32 = 50;
+
+/// The most refinements of a step.
+const MAX_REFINEMENTS: u32 = 10;
 
 /// A finished picture.
 pub struct Picture {
@@ -128,14 +160,46 @@ impl<C: Send + 'static> DiffusionStage<C> {
         pixel: impl Fn(f32) -> f32 + Send + 'static,
     ) -> Result<StageStream<M>, Error> {
         let shape = self.info().picture_shape();
-        let options = self.options(sampling, shape.iter().product(), request.stream.as_ref(), context)?;
-        let start = start(request.noise.as_ref(), request.resume.as_ref(), &shape, options.steps()).await?;
+        let PictureRequest { noise, stream, resume, x_t, keep: edit } = request;
+        let edit = edit.map(|message| keep(&message, shape)).transpose()?;
+        let options = self.options(sampling, shape.iter().product(), stream.as_ref(), context)?.keeping(edit);
+        let start = start(noise.as_ref(), x_t.as_ref(), resume.as_ref(), &shape, options.steps()).await?;
         let handle = self.submit(options.job(condition, start))?;
         let model_fingerprint = self.info().fingerprint();
-        let result = move |finished: unclip_engine::Finished| {
+        let result = move |finished: Finished| {
             let pixels: Vec<f32> = finished.sample.iter().map(|value| pixel(*value)).collect();
             let image = Tensor::from_f32(&shape, &pixels);
             M::from(Picture { image, noise: noise_message(finished.noise), model_fingerprint })
+        };
+        Ok(forward(self.name(), handle, shape.to_vec(), M::from, result))
+    }
+    /// Walks from a picture to the noise x_T that `condition` turns into it, without guidance.
+    ///
+    /// # Errors
+    /// A picture of another shape, steps or refinements out of range, or a full queue.
+    pub fn invert<M: From<StreamEvent> + From<Inverted> + Send + 'static>(
+        &self,
+        context: &RequestContext,
+        request: &Inversion,
+        condition: C,
+    ) -> Result<StageStream<M>, Error> {
+        let shape = self.info().picture_shape();
+        let x_t = required(request.image.as_ref(), "image")?.floats("image", &shape)?;
+        let steps = request.steps.unwrap_or(INVERSION_STEPS);
+        if !STEPS.contains(&steps) {
+            return Err(FieldError::out_of_range("steps", steps, STEPS.start(), STEPS.end()).into());
+        }
+        let refinements = request.refinements.unwrap_or(0);
+        if refinements > MAX_REFINEMENTS {
+            return Err(FieldError::out_of_range("refinements", refinements, 0, MAX_REFINEMENTS).into());
+        }
+        let options = JobOptions::inversion(&self.spec.scheduler, steps, refinements, x_t.len(), context)?;
+        // An inversion draws nothing.
+        let start = Start::From { x_t, noise: TorchNoise::new(0) };
+        let handle = self.submit(options.job(condition, start))?;
+        let model_fingerprint = self.info().fingerprint();
+        let result = move |finished: Finished| {
+            M::from(Inverted { x_t: Tensor::from_f32(&shape, &finished.sample), model_fingerprint })
         };
         Ok(forward(self.name(), handle, shape.to_vec(), M::from, result))
     }

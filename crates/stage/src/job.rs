@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use unclip_diffusion::noise::{MAX_DRAWS, NoisePosition, TorchNoise};
-use unclip_diffusion::{DdimSampler, SchedulerConfig, UnClipSampler};
-use unclip_engine::{Job, Start};
-use unclip_proto::v1::{Checkpoint, NoisePosition as NoiseMessage, Sampler, StreamOptions};
+use unclip_diffusion::{DdimInverse, DdimSampler, SchedulerConfig, UnClipSampler};
+use unclip_engine::{Job, Keep, Start};
+use unclip_proto::v1::{Checkpoint, NoisePosition as NoiseMessage, Sampler, StreamOptions, Tensor};
 use unclip_proto::{FieldError, Sampling, required};
 use unclip_service::{Code, Error, RequestContext};
 
@@ -21,6 +21,7 @@ pub struct JobOptions {
     sample_len: usize,
     preview_every: u32,
     checkpoint_every: u32,
+    keep: Option<Keep>,
     context: RequestContext,
 }
 
@@ -54,8 +55,42 @@ impl JobOptions {
             sample_len,
             preview_every: every("stream.preview_every", stream.preview_every)?,
             checkpoint_every: every("stream.checkpoint_every", stream.checkpoint_every)?,
+            keep: None,
             context: context.clone(),
         })
+    }
+
+    /// The options of an inversion, which walks from samples of `sample_len` values to noise.
+    ///
+    /// # Errors
+    /// More steps than the schedule has, or too many refinements.
+    pub fn inversion(
+        scheduler: &SchedulerConfig,
+        steps: u32,
+        refinements: u32,
+        sample_len: usize,
+        context: &RequestContext,
+    ) -> Result<Self, Error> {
+        let invalid = |error: unclip_diffusion::Error| Error::new(Code::InvalidArgument, error.to_string());
+        let ddim = DdimSampler::new(scheduler, 0.0).map_err(invalid)?;
+        let inverse = DdimInverse::new(&ddim, refinements).map_err(invalid)?;
+        let sampler = unclip_diffusion::Sampler::DdimInverse(inverse);
+        Ok(Self {
+            timesteps: sampler.timesteps(steps).map_err(invalid)?,
+            sampler: Arc::new(sampler),
+            guidance_scale: 1.0,
+            sample_len,
+            preview_every: 0,
+            checkpoint_every: 0,
+            keep: None,
+            context: context.clone(),
+        })
+    }
+
+    /// The same options for an edit.
+    #[must_use]
+    pub fn keeping(self, keep: Option<Keep>) -> Self {
+        Self { keep, ..self }
     }
 
     /// Denoising steps.
@@ -88,6 +123,7 @@ impl JobOptions {
             guidance_scale: self.guidance_scale,
             sample_len: self.sample_len,
             start,
+            keep: self.keep.clone(),
             deadline: self.context.deadline,
             preview_every: self.preview_every,
             checkpoint_every: self.checkpoint_every,
@@ -95,19 +131,30 @@ impl JobOptions {
     }
 }
 
-/// Where a job begins: at a checkpoint if there is one, else with noise.
+/// Where a job begins: at a checkpoint if there is one, else with x_T if it is given, else with noise.
 ///
 /// # Errors
-/// A missing or impossible position, a checkpoint that does not fit, or more steps done than asked for.
+/// A missing or impossible position, a checkpoint or x_T that does not fit, both of them, or more steps done than asked
+/// for.
 pub(crate) async fn start(
     noise: Option<&NoiseMessage>,
+    x_t: Option<&Tensor>,
     resume: Option<&Checkpoint>,
     shape: &[usize],
     steps: u32,
 ) -> Result<Start, Error> {
     let Some(checkpoint) = resume else {
-        return Ok(Start::Noise(noise_at("noise", noise).await?));
+        let x_t = x_t.map(|tensor| tensor.floats("x_t", shape)).transpose()?;
+        let noise = noise_at("noise", noise).await?;
+        return Ok(match x_t {
+            Some(x_t) => Start::From { x_t, noise },
+            None => Start::Noise(noise),
+        });
     };
+    if x_t.is_some() {
+        let problem = "given beside `resume`, whose checkpoint has a sample already; leave one of them out";
+        return Err(FieldError::new("x_t", problem).into());
+    }
     if checkpoint.step >= steps {
         let limit = steps.saturating_sub(1);
         return Err(FieldError::out_of_range("resume.step", checkpoint.step, 0, limit).into());

@@ -6,13 +6,14 @@ mod diffusion;
 mod errors;
 mod info;
 mod job;
+mod keep;
 mod messages;
 mod stream;
 mod worker;
 
 pub use args::{BundleArgs, DeviceArgs, EngineArgs, NetworkArgs, OnnxRuntimeArgs};
 pub use branches::Branches;
-pub use diffusion::{DiffusionSpec, DiffusionStage, Picture, PictureRequest, defaults};
+pub use diffusion::{DiffusionSpec, DiffusionStage, Inversion, Inverted, Picture, PictureRequest, defaults};
 pub use errors::{job_error, submit_error};
 pub use info::StageInfo;
 pub use job::{JobOptions, noise_at, noise_message};

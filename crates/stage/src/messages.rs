@@ -2,10 +2,11 @@
 //! their own.
 
 use unclip_proto::v1::{
-    DecodeResponse, DecodeResult, UpsampleResponse, UpsampleResult, decode_response, upsample_response,
+    DecodeResponse, DecodeResult, InvertResponse, InvertResult, UpsampleResponse, UpsampleResult,
+    decode_response, invert_response, upsample_response,
 };
 
-use crate::{Picture, StreamEvent};
+use crate::{Inverted, Picture, StreamEvent};
 
 macro_rules! picture_messages {
     ($response:ident, $result:ident, $event:path) => {
@@ -34,3 +35,21 @@ macro_rules! picture_messages {
 
 picture_messages!(DecodeResponse, DecodeResult, decode_response::Event);
 picture_messages!(UpsampleResponse, UpsampleResult, upsample_response::Event);
+
+/// An inversion streams its progress alone.
+impl From<StreamEvent> for InvertResponse {
+    fn from(event: StreamEvent) -> Self {
+        let event = match event {
+            StreamEvent::Progress(progress) => Some(invert_response::Event::Progress(progress)),
+            StreamEvent::Preview(_) | StreamEvent::Checkpoint(_) => None,
+        };
+        Self { event }
+    }
+}
+
+impl From<Inverted> for InvertResponse {
+    fn from(Inverted { x_t, model_fingerprint }: Inverted) -> Self {
+        let result = InvertResult { x_t: Some(x_t), model_fingerprint };
+        Self { event: Some(invert_response::Event::Result(result)) }
+    }
+}

@@ -35,8 +35,8 @@ impl Upsampler {
     ) -> Result<StageStream<UpsampleResponse>, Error> {
         let sampling = self.stage.sampling(request.options.as_ref())?;
         let (low_res, height, width) = self.stage.info().picture("image", request.image.as_ref())?;
-        let UpsampleRequest { noise, stream, resume, .. } = request;
-        let rest = PictureRequest { noise, stream, resume };
+        let UpsampleRequest { noise, stream, resume, keep, .. } = request;
+        let rest = PictureRequest { noise, stream, resume, x_t: None, keep };
         // From [-1, 1] to [0, 1], clamped, as the reference pipeline ends.
         let pixel = |value: f32| (value * 0.5 + 0.5).clamp(0.0, 1.0);
         let condition = Condition { low_res, height, width };

@@ -1,7 +1,9 @@
 //! The engine against a fake denoiser, stepped by hand: a test sees a forward come in and says how it ends.
 
 mod batching;
+mod edits;
 mod faults;
+mod inversion;
 mod lifecycle;
 mod rig;
 mod shedding;

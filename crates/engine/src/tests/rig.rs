@@ -167,7 +167,7 @@ pub(super) async fn alone(job: Job<f32>) -> Finished {
     free_running(ComputePermit::new()).await.submit(job).unwrap().finish().await.unwrap()
 }
 
-fn scheduler_config() -> SchedulerConfig {
+pub(super) fn scheduler_config() -> SchedulerConfig {
     let config = serde_json::json!({"_class_name": "UnCLIPScheduler", "variance_type": "learned_range"});
     serde_json::from_value(config).unwrap()
 }
@@ -191,6 +191,7 @@ pub(super) fn job(condition: f32, steps: u32) -> Job<f32> {
         guidance_scale: 1.0,
         sample_len: LEN,
         start: Start::Noise(TorchNoise::new(42)),
+        keep: None,
         deadline: None,
         preview_every: 0,
         checkpoint_every: 0,
