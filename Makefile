@@ -1,6 +1,6 @@
 # Every target is a command anyone can type; `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-tests setup-tools build demo test train-smoke lint fmt docs train-data evaluate fixtures bench-reference clean
+.PHONY: help setup setup-tests setup-tools build demo test train-smoke lint fmt docs train-data evaluate fixtures fixtures-emoji bench-reference clean
 
 PROMPT ?= a red heart
 BUNDLE ?= models/emoji
@@ -71,6 +71,10 @@ evaluate: setup ## Measure a bundle: make evaluate BUNDLE=DIR [JUDGE=RUN] [STORE
 fixtures: ## Make tests/fixtures anew with Python's diffusers (about 3 GB of packages into .python/reference)
 	@scripts/pip_target.sh tests/reference/requirements.txt .python/reference
 	PYTHONPATH=.python/reference python3 tests/reference/make_fixtures.py
+
+fixtures-emoji: ## Make tests/fixtures/emoji anew with Python's diffusers, after models/emoji has changed
+	@scripts/pip_target.sh tests/reference/requirements.txt .python/reference
+	PYTHONPATH=.python/reference python3 tests/reference/make_fixtures.py --trained models/emoji
 
 bench-reference: setup ## Time the decoder's U-Net against diffusers, same weights, dtype and threads, alternating
 	@scripts/pip_target.sh tests/reference/requirements.txt .python/reference

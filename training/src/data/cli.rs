@@ -35,7 +35,7 @@ pub struct DataArgs {
     #[arg(long, value_name = "PIXELS", default_value_t = 64)]
     pub side: u32,
 
-    /// Where to write the store. ATTRIBUTION.md is written beside it.
+    /// Where to write the store. Its attribution is written beside it, as NAME.attribution.md.
     #[arg(long, value_name = "FILE", default_value = "out/data/emoji-64.unclipds")]
     pub out: PathBuf,
 
@@ -76,7 +76,7 @@ fn read(args: &DataArgs) -> anyhow::Result<Vec<Source>> {
 }
 
 fn write_attribution(sources: &[Source], store: &Path) -> anyhow::Result<()> {
-    let path = store.with_file_name("ATTRIBUTION.md");
+    let path = store.with_extension("attribution.md");
     fs::write(&path, attribution_text(&attributions(sources))).with_context(|| path.display().to_string())
 }
 
@@ -110,5 +110,5 @@ fn print(report: &BuildReport, args: &DataArgs, seconds: f64) -> io::Result<()> 
     let pictures: usize = report.styles.iter().map(|style| style.pictures).sum();
     let (concepts, held_out) = (report.concepts, report.held_out);
     writeln!(out, "{pictures} pictures of {concepts} concepts, {held_out} held out, {seconds:.0} s")?;
-    writeln!(out, "{} and ATTRIBUTION.md beside it", args.out.display())
+    writeln!(out, "{} and its attribution beside it", args.out.display())
 }
