@@ -11,6 +11,7 @@ mod plan;
 mod receipt;
 mod rpc;
 mod stages;
+mod toolbox;
 
 pub use args::{CacheArgs, StageArgs};
 pub use plan::check;
