@@ -39,11 +39,12 @@ pub(crate) async fn services(args: &LocalArgs) -> anyhow::Result<Services> {
         in_process(Services::new().with(decoder.clone())),
         in_process(Services::new().with(upsampler.clone())),
     );
-    let gateway = Gateway::new(stages, cache.config())?.into_service();
-    let services = Services::new().with(text_encoder).with(prior).with(decoder).with(upsampler).with(gateway);
+    let services = Services::new().with(text_encoder).with(prior).with(decoder).with(upsampler);
     if !bundle.open()?.0.has(Component::ImageEncoder) {
-        return Ok(services);
+        return Ok(services.with(Gateway::new(stages, cache.config())?.into_service()));
     }
     let image_encoder = ImageEncoder::start(bundle, onnxruntime.path(), permit).await?.into_service();
-    Ok(services.with(image_encoder))
+    let stages = stages.with_image_encoder(in_process(Services::new().with(image_encoder.clone())));
+    let gateway = Gateway::new(stages, cache.config())?.into_service();
+    Ok(services.with(image_encoder).with(gateway))
 }

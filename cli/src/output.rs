@@ -78,6 +78,8 @@ pub(crate) fn stage_name(stage: Stage) -> &'static str {
         Stage::Prior => "prior",
         Stage::Decoder => "decoder",
         Stage::Upsampler => "upsampler",
+        Stage::ImageEncoder => "image encoder",
+        Stage::Inversion => "inversion",
         Stage::Unspecified => "unknown",
     }
 }

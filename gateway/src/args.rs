@@ -15,6 +15,9 @@ pub struct StageArgs {
     /// Address of the text encoder
     #[arg(long, env = "UNCLIP_TEXT_ENCODER", default_value = "http://127.0.0.1:50052", value_name = "URL")]
     pub text_encoder: String,
+    /// Address of the image encoder
+    #[arg(long, env = "UNCLIP_IMAGE_ENCODER", default_value = "http://127.0.0.1:50053", value_name = "URL")]
+    pub image_encoder: String,
     /// Address of the prior
     #[arg(long, env = "UNCLIP_PRIOR", default_value = "http://127.0.0.1:50054", value_name = "URL")]
     pub prior: String,
@@ -37,7 +40,8 @@ impl StageArgs {
             connect("--prior", &self.prior)?,
             connect("--decoder", &self.decoder)?,
             connect("--upsampler", &self.upsampler)?,
-        ))
+        )
+        .with_image_encoder(connect("--image-encoder", &self.image_encoder)?))
     }
 }
 

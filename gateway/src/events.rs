@@ -57,6 +57,11 @@ pub(crate) struct ImageEvents {
 }
 
 impl ImageEvents {
+    /// The picture, from 0.
+    pub(crate) fn index(&self) -> u32 {
+        self.image_index
+    }
+
     /// A stage's progress.
     pub(crate) fn progress(&self, stage: Stage, progress: Progress) {
         let progress =

@@ -12,6 +12,7 @@ mod plan;
 mod receipt;
 mod rpc;
 mod stages;
+mod toolbox;
 
 pub use args::{CacheArgs, StageArgs};
 pub use plan::check;

@@ -7,7 +7,7 @@ use clap::Parser;
 use unclip_gateway::{CacheArgs, Gateway, StageArgs};
 use unclip_service::{ServerArgs, Services, exit};
 
-/// Gateway of unclip: captions in, pictures out. It needs the addresses of the four stages.
+/// Gateway of unclip: captions in, pictures out. It needs the addresses of the stages.
 #[derive(Debug, Parser)]
 #[command(name = "unclip-gateway", version)]
 struct Args {

@@ -8,8 +8,8 @@ use unclip_proto::v1::sample_prior_response::Event as PriorEvent;
 use unclip_proto::v1::upsample_response::Event as UpsampleEvent;
 use unclip_proto::v1::{
     DecodeRequest, DecodeResult, Embedding, EncodeTextRequest, EncodeTextResponse, GeneratedImage,
-    ImageTensors, ModelInfo, NoisePosition, PriorItem, PriorResults, SamplePriorRequest, Stage,
-    StreamOptions, TextEncoding, UpsampleRequest, UpsampleResult, prior_item,
+    ImageTensors, Keep, ModelInfo, NoisePosition, PriorItem, PriorResults, SamplePriorRequest, Stage,
+    StreamOptions, Tensor, TextEncoding, UpsampleRequest, UpsampleResult, prior_item,
 };
 use unclip_service::{Code, Error, RequestContext};
 
@@ -31,21 +31,45 @@ pub(crate) struct Pipeline {
 /// The caption and what guidance steers away from, encoded.
 #[derive(Clone)]
 pub(crate) struct Texts {
-    prompt: TextEncoding,
+    pub(crate) prompt: TextEncoding,
     negative: Option<TextEncoding>,
     info: ModelInfo,
     cached: bool,
     seconds: f64,
 }
 
-/// What the decoder goes on from.
-struct ToDecode {
-    /// None for the caption alone.
-    embedding: Option<Embedding>,
-    noise: Option<NoisePosition>,
+impl Texts {
+    /// The text encoder's line of a receipt.
+    pub(crate) fn receipt(&self, receipts: &mut Receipts) {
+        receipts.text_encoder(&self.info, self.cached, self.seconds);
+    }
+
+    /// The same without what guidance steers away from.
+    pub(crate) fn unguided(self) -> Self {
+        Self { negative: None, ..self }
+    }
 }
 
-/// What the prior answered.
+/// What the decoder draws a picture from, besides texts.
+pub(crate) struct Latents {
+    /// The image embedding z_i.
+    pub(crate) embedding: Option<Embedding>,
+    /// Where the picture's generator stands.
+    pub(crate) noise: Option<NoisePosition>,
+    /// x_T, if it is not drawn.
+    pub(crate) x_t: Option<Tensor>,
+    /// What stays of a given picture.
+    pub(crate) keep: Option<Keeps>,
+}
+
+/// What an edit keeps, at the resolutions of both stages.
+#[derive(Clone)]
+pub(crate) struct Keeps {
+    pub(crate) decoder: Keep,
+    pub(crate) upsampler: Keep,
+}
+
+/// The picture's embedding and where its generator stands.
 struct Sampled {
     results: PriorResults,
     info: ModelInfo,
@@ -90,7 +114,7 @@ impl Pipeline {
         self.cache.get_or_compute("text", key, compute).await
     }
 
-    /// Draws picture `index` of the plan.
+    /// Draws picture `index` of the plan, of which `keep` stays as it is given.
     pub(crate) async fn draw(
         &self,
         context: &RequestContext,
@@ -98,43 +122,67 @@ impl Pipeline {
         texts: &Texts,
         index: u32,
         events: &Events,
+        keep: Option<&Keeps>,
     ) -> Result<GeneratedImage, Error> {
         let events = events.of_image(index);
         let seed = plan.seed + u64::from(index);
         let mut receipts = Receipts::new(plan, seed, texts.prompt.truncated);
-        receipts.text_encoder(&texts.info, texts.cached, texts.seconds);
+        texts.receipt(&mut receipts);
         events.done(Stage::TextEncoder, 1);
 
-        let image = match given_embedding(plan, texts)? {
-            Some(embedding) => {
-                ToDecode { embedding, noise: Some(NoisePosition { seed, ..Default::default() }) }
-            }
+        let (embedding, noise) = match given_embedding(plan, texts)? {
+            Some(embedding) => (embedding, Some(NoisePosition { seed, ..Default::default() })),
             None => {
                 let sampled = self.prior(context, plan, texts, seed, &events).await?;
                 let result = only_result(&sampled.results)?;
                 receipts.prior(&sampled.info, plan.prior, sampled.cached, sampled.seconds, &result.scores);
-                ToDecode { embedding: result.embedding.clone(), noise: result.noise }
+                (result.embedding.clone(), result.noise)
             }
         };
+        let latents = Latents { embedding, noise, x_t: None, keep: keep.cloned() };
+        self.render(context, (plan, texts), latents, receipts, &events).await
+    }
 
+    /// From latents to a picture's file.
+    pub(crate) async fn render(
+        &self,
+        context: &RequestContext,
+        (plan, texts): (&Plan, &Texts),
+        latents: Latents,
+        mut receipts: Receipts,
+        events: &ImageEvents,
+    ) -> Result<GeneratedImage, Error> {
+        let embedding = latents.embedding.clone();
+        let (keep, keep_large) = latents.keep.map(|keeps| (keeps.decoder, keeps.upsampler)).unzip();
+        let request = DecodeRequest {
+            image_embedding: latents.embedding,
+            text: Some(texts.prompt.clone()),
+            negative: texts.negative.clone().filter(|_| plan.decoder.is_guided()),
+            noise: latents.noise,
+            options: Some(plan.decoder.to_message(true)),
+            stream: Some(StreamOptions { preview_every: plan.preview_every, checkpoint_every: 0 }),
+            resume: None,
+            x_t: latents.x_t,
+            keep,
+        };
         let started = Instant::now();
         let info = self.stages.decoder_info(context).await?;
-        let decoded = self.decode(context, plan, texts, &image, &events).await?;
+        let decoded = self.run_decoder(context, request, events).await?;
         receipts.decoder(&info, plan.decoder, &decoded.model_fingerprint, started);
 
         let started = Instant::now();
         let info = self.stages.upsampler_info(context).await?;
-        let upsampled = self.upsample(context, plan, &decoded, &events).await?;
+        let upsampled = self.upsample(context, plan, &decoded, keep_large, events).await?;
         receipts.upsampler(&info, plan.upsampler, &upsampled.model_fingerprint, started);
 
         let tensors = plan.return_tensors.then(|| ImageTensors {
             text_embedding: texts.prompt.embedding.as_ref().and_then(|embedding| embedding.tensor.clone()),
             text_hidden_states: texts.prompt.hidden_states.clone(),
-            image_embedding: image.embedding.and_then(|embedding| embedding.tensor),
+            image_embedding: embedding.and_then(|embedding| embedding.tensor),
             decoded: decoded.image.clone(),
             image: upsampled.image.clone(),
         });
-        finish(plan, index, upsampled, tensors, receipts).await
+        finish(plan, events.index(), upsampled, tensors, receipts).await
     }
 
     /// The prior's result is a function of the model, the texts, the seed and the options, so it is cached too.
@@ -165,23 +213,38 @@ impl Pipeline {
         Ok(Sampled { results, info, cached: is_cached(source), seconds: started.elapsed().as_secs_f64() })
     }
 
-    async fn decode(
+    /// An embedding that the prior samples for the plan's caption and seed.
+    pub(crate) async fn sample_embedding(
         &self,
         context: &RequestContext,
         plan: &Plan,
         texts: &Texts,
-        image: &ToDecode,
+        events: &ImageEvents,
+    ) -> Result<Embedding, Error> {
+        let sampled = self.prior(context, plan, texts, plan.seed, events).await?;
+        let embedding = only_result(&sampled.results)?.embedding.clone();
+        embedding.ok_or_else(|| Error::internal("the prior answered without an embedding", "no embedding"))
+    }
+
+    /// The CLIP text embedding of a text.
+    pub(crate) async fn text_embedding(
+        &self,
+        context: &RequestContext,
+        text: &str,
+    ) -> Result<Embedding, Error> {
+        let info = self.stages.text_encoder_info(context).await?;
+        let encoded = context.run(names::TEXT_ENCODER, self.encode_one(context, &info, text)).await?;
+        let missing = || Error::internal("the text encoder answered without an embedding", "no embedding");
+        encoded.0.embedding.ok_or_else(missing)
+    }
+
+    /// Asks the decoder and waits for its last message.
+    pub(crate) async fn run_decoder(
+        &self,
+        context: &RequestContext,
+        request: DecodeRequest,
         events: &ImageEvents,
     ) -> Result<DecodeResult, Error> {
-        let request = DecodeRequest {
-            image_embedding: image.embedding.clone(),
-            text: Some(texts.prompt.clone()),
-            negative: texts.negative.clone().filter(|_| plan.decoder.is_guided()),
-            noise: image.noise,
-            options: Some(plan.decoder.to_message(true)),
-            stream: Some(StreamOptions { preview_every: plan.preview_every, checkpoint_every: 0 }),
-            ..Default::default()
-        };
         let mut stream = self.stages.decode(context, request).await?;
         loop {
             let message =
@@ -201,6 +264,7 @@ impl Pipeline {
         context: &RequestContext,
         plan: &Plan,
         decoded: &DecodeResult,
+        keep: Option<Keep>,
         events: &ImageEvents,
     ) -> Result<UpsampleResult, Error> {
         let request = UpsampleRequest {
@@ -208,7 +272,8 @@ impl Pipeline {
             noise: decoded.noise,
             options: Some(plan.upsampler.to_message(false)),
             stream: Some(StreamOptions { preview_every: plan.preview_every, checkpoint_every: 0 }),
-            ..Default::default()
+            resume: None,
+            keep,
         };
         let mut stream = self.stages.upsample(context, request).await?;
         loop {
@@ -323,7 +388,7 @@ async fn finish(
     })
 }
 
-fn cut_off(stage: &str) -> Error {
+pub(crate) fn cut_off(stage: &str) -> Error {
     Error::new(Code::Unavailable, format!("the {stage} ended its stream without a result; try again"))
 }
 

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use unclip_proto::Sampling;
-use unclip_proto::v1::{ModelInfo, Receipt, Sampler, Stage, StageReceipt};
+use unclip_proto::v1::{Embedding, ModelInfo, PriorMode, Receipt, Sampler, Stage, StageReceipt, Tensor};
 
 use crate::image_source::ImageSource;
 use crate::plan::Plan;
@@ -86,6 +86,14 @@ impl Receipts {
             fingerprint,
             started.elapsed().as_secs_f64(),
         ));
+    }
+
+    /// What made the picture, out of which latents.
+    pub(crate) fn operation(&mut self, name: &str, embedding: &Embedding, x_t: Option<&Tensor>) {
+        name.clone_into(&mut self.0.operation);
+        self.0.prior_mode = PriorMode::Unspecified as i32;
+        self.0.image_embedding = Some(embedding.clone());
+        self.0.x_t = x_t.cloned();
     }
 
     /// The finished receipt.

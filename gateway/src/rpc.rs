@@ -8,7 +8,13 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 use tracing::Instrument;
 use unclip_proto::v1::unclip_service_server::{UnclipService, UnclipServiceServer};
-use unclip_proto::v1::{GenerateImageRequest, ListModelsRequest, ListModelsResponse};
+use unclip_proto::v1::{
+    ClassifyRequest, ClassifyResponse, DiffImageRequest, DiffImageResponse, EditImageRequest,
+    EditImageResponse, GenerateImageRequest, InterpolateImagesRequest, InterpolateImagesResponse,
+    InvertImageRequest, InvertImageResponse, ListModelsRequest, ListModelsResponse,
+    UnclipServiceEncodeImageRequest, UnclipServiceEncodeImageResponse, UnclipServiceEncodeTextRequest,
+    UnclipServiceEncodeTextResponse, VaryImageRequest, VaryImageResponse,
+};
 use unclip_service::{Error, MAX_MESSAGE_BYTES, RequestContext};
 
 use crate::cache::{Cache, CacheConfig};
@@ -16,6 +22,7 @@ use crate::events::{Events, Message};
 use crate::pipeline::Pipeline;
 use crate::plan::{Plan, StageFacts};
 use crate::stages::Stages;
+use crate::toolbox::{self, EventStream};
 
 /// The gateway.
 pub struct Gateway {
@@ -55,6 +62,82 @@ impl UnclipService for Gateway {
         let work = generate(self.pipeline.clone(), context, request, asks_prior, events);
         tokio::spawn(work.in_current_span());
         Ok(Response::new(ReceiverStream::new(receiver)))
+    }
+
+    async fn encode_text(
+        &self,
+        request: Request<UnclipServiceEncodeTextRequest>,
+    ) -> Result<Response<UnclipServiceEncodeTextResponse>, Status> {
+        let context = RequestContext::of(request.extensions());
+        let encoded = toolbox::encode_texts(&self.pipeline, &context, request.get_ref()).await?;
+        Ok(Response::new(encoded))
+    }
+
+    async fn encode_image(
+        &self,
+        request: Request<UnclipServiceEncodeImageRequest>,
+    ) -> Result<Response<UnclipServiceEncodeImageResponse>, Status> {
+        let context = RequestContext::of(request.extensions());
+        let encoded = toolbox::encode_images(&self.pipeline, &context, request.into_inner()).await?;
+        Ok(Response::new(encoded))
+    }
+
+    async fn classify(
+        &self,
+        request: Request<ClassifyRequest>,
+    ) -> Result<Response<ClassifyResponse>, Status> {
+        let context = RequestContext::of(request.extensions());
+        Ok(Response::new(toolbox::classify(&self.pipeline, &context, request.into_inner()).await?))
+    }
+
+    type VaryImageStream = EventStream<VaryImageResponse>;
+
+    async fn vary_image(
+        &self,
+        request: Request<VaryImageRequest>,
+    ) -> Result<Response<Self::VaryImageStream>, Status> {
+        let context = RequestContext::of(request.extensions());
+        Ok(Response::new(toolbox::vary(self.pipeline.clone(), context, request.into_inner()).await?))
+    }
+
+    type InvertImageStream = EventStream<InvertImageResponse>;
+
+    async fn invert_image(
+        &self,
+        request: Request<InvertImageRequest>,
+    ) -> Result<Response<Self::InvertImageStream>, Status> {
+        let context = RequestContext::of(request.extensions());
+        Ok(Response::new(toolbox::invert(self.pipeline.clone(), context, request.into_inner()).await?))
+    }
+
+    type InterpolateImagesStream = EventStream<InterpolateImagesResponse>;
+
+    async fn interpolate_images(
+        &self,
+        request: Request<InterpolateImagesRequest>,
+    ) -> Result<Response<Self::InterpolateImagesStream>, Status> {
+        let context = RequestContext::of(request.extensions());
+        Ok(Response::new(toolbox::interpolate(self.pipeline.clone(), context, request.into_inner()).await?))
+    }
+
+    type DiffImageStream = EventStream<DiffImageResponse>;
+
+    async fn diff_image(
+        &self,
+        request: Request<DiffImageRequest>,
+    ) -> Result<Response<Self::DiffImageStream>, Status> {
+        let context = RequestContext::of(request.extensions());
+        Ok(Response::new(toolbox::diff(self.pipeline.clone(), context, request.into_inner()).await?))
+    }
+
+    type EditImageStream = EventStream<EditImageResponse>;
+
+    async fn edit_image(
+        &self,
+        request: Request<EditImageRequest>,
+    ) -> Result<Response<Self::EditImageStream>, Status> {
+        let context = RequestContext::of(request.extensions());
+        Ok(Response::new(toolbox::edit(self.pipeline.clone(), context, request.into_inner()).await?))
     }
 
     async fn list_models(
@@ -107,7 +190,8 @@ async fn draw_all(
     let draws = (0..plan.images).map(|index| {
         let (pipeline, context, plan, texts) = (&pipeline, &context, &plan, &texts);
         async move {
-            let image = context.run("pipeline", pipeline.draw(context, plan, texts, index, events)).await?;
+            let image =
+                context.run("pipeline", pipeline.draw(context, plan, texts, index, events, None)).await?;
             events.image(image).await;
             Ok::<_, Error>(())
         }

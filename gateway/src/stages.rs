@@ -5,16 +5,18 @@ use std::sync::Arc;
 use tonic::codec::Streaming;
 use unclip_proto::SamplingDefaults;
 use unclip_proto::v1::decoder_service_client::DecoderServiceClient;
+use unclip_proto::v1::image_encoder_service_client::ImageEncoderServiceClient;
 use unclip_proto::v1::prior_service_client::PriorServiceClient;
 use unclip_proto::v1::text_encoder_service_client::TextEncoderServiceClient;
 use unclip_proto::v1::upsampler_service_client::UpsamplerServiceClient;
 use unclip_proto::v1::{
-    DecodeRequest, DecodeResponse, DecoderServiceGetModelInfoRequest, EncodeTextRequest, EncodeTextResponse,
-    ModelInfo, PriorServiceGetModelInfoRequest, SamplePriorRequest, SamplePriorResponse,
+    DecodeRequest, DecodeResponse, DecoderServiceGetModelInfoRequest, EncodeImageRequest,
+    EncodeImageResponse, EncodeTextRequest, EncodeTextResponse, InvertRequest, InvertResponse, ModelInfo,
+    PriorServiceGetModelInfoRequest, SamplePriorRequest, SamplePriorResponse,
     TextEncoderServiceGetModelInfoRequest, UpsampleRequest, UpsampleResponse,
     UpsamplerServiceGetModelInfoRequest,
 };
-use unclip_service::{Error, MAX_MESSAGE_BYTES, RequestContext, Transport};
+use unclip_service::{Code, Error, MAX_MESSAGE_BYTES, RequestContext, Transport};
 
 use crate::model_info::ModelInfoCell;
 use crate::plan::StageFacts;
@@ -22,18 +24,20 @@ use crate::plan::StageFacts;
 /// The stages' names in messages.
 pub(crate) mod names {
     pub(crate) const TEXT_ENCODER: &str = "text encoder";
+    pub(crate) const IMAGE_ENCODER: &str = "image encoder";
     pub(crate) const PRIOR: &str = "prior";
     pub(crate) const DECODER: &str = "decoder";
     pub(crate) const UPSAMPLER: &str = "upsampler";
 }
 
-/// Clients of the four stages of text-to-image. Clones share their connections.
+/// Clients of the stages. Text-to-image needs four; without an image encoder there are no operations on pictures. Clones share their connections.
 #[derive(Clone)]
 pub struct Stages {
     text_encoder: TextEncoderServiceClient<Transport>,
     prior: PriorServiceClient<Transport>,
     decoder: DecoderServiceClient<Transport>,
     upsampler: UpsamplerServiceClient<Transport>,
+    image_encoder: Option<ImageEncoderServiceClient<Transport>>,
     infos: Arc<[ModelInfoCell; 4]>,
 }
 
@@ -68,8 +72,41 @@ impl Stages {
             prior: client!(PriorServiceClient, prior),
             decoder: client!(DecoderServiceClient, decoder),
             upsampler: client!(UpsamplerServiceClient, upsampler),
+            image_encoder: None,
             infos: Arc::default(),
         }
+    }
+
+    /// The same stages with an image encoder.
+    #[must_use]
+    pub fn with_image_encoder(self, transport: Transport) -> Self {
+        Self { image_encoder: Some(client!(ImageEncoderServiceClient, transport)), ..self }
+    }
+
+    /// Encodes pictures.
+    pub(crate) async fn encode_image(
+        &self,
+        context: &RequestContext,
+        request: EncodeImageRequest,
+    ) -> Result<EncodeImageResponse, Error> {
+        let missing = || {
+            let message = "this server has no image encoder: its bundle has none; send an embedding instead";
+            Error::new(Code::FailedPrecondition, message)
+        };
+        let mut client = self.image_encoder.clone().ok_or_else(missing)?;
+        let response = client.encode_image(context.request(request)).await;
+        Ok(response.map_err(|status| Error::from_status(names::IMAGE_ENCODER, &status))?.into_inner())
+    }
+
+    /// Inverts a picture.
+    pub(crate) async fn invert(
+        &self,
+        context: &RequestContext,
+        request: InvertRequest,
+    ) -> Result<Streaming<InvertResponse>, Error> {
+        let mut client = self.decoder.clone();
+        let response = client.invert(context.request(request)).await;
+        Ok(response.map_err(|status| Error::from_status(names::DECODER, &status))?.into_inner())
     }
 
     /// What the text encoder serves.

@@ -40,8 +40,11 @@ impl Cluster {
             Server::stage("unclip-upsampler", &path, flags),
         );
         let redis = Redis::start();
-        let gateway =
-            gateway([&text_encoder, &prior, &decoder, &upsampler], &["--redis", &redis.url()]).await;
+        let gateway = gateway(
+            [&text_encoder, &image_encoder, &prior, &decoder, &upsampler],
+            &["--redis", &redis.url()],
+        )
+        .await;
         Self { text_encoder, image_encoder, prior, decoder, upsampler, gateway, redis, bundle }
     }
 
@@ -60,7 +63,8 @@ impl Cluster {
 
     /// Another gateway to the same stages.
     pub async fn another_gateway(&self, flags: &[&str]) -> Server {
-        gateway([&self.text_encoder, &self.prior, &self.decoder, &self.upsampler], flags).await
+        gateway([&self.text_encoder, &self.image_encoder, &self.prior, &self.decoder, &self.upsampler], flags)
+            .await
     }
 
     /// Every process but Redis, with the name of its service.
@@ -76,10 +80,11 @@ impl Cluster {
     }
 }
 
-async fn gateway(stages: [&Server; 4], flags: &[&str]) -> Server {
-    let [text_encoder, prior, decoder, upsampler] = stages.map(Server::url);
+async fn gateway(stages: [&Server; 5], flags: &[&str]) -> Server {
+    let [text_encoder, image_encoder, prior, decoder, upsampler] = stages.map(Server::url);
     let stages = [
         ["--text-encoder", &text_encoder],
+        ["--image-encoder", &image_encoder],
         ["--prior", &prior],
         ["--decoder", &decoder],
         ["--upsampler", &upsampler],

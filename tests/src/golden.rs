@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use image::RgbImage;
 use safetensors::SafeTensors;
 use serde::Deserialize;
 use unclip_proto::v1::{GenerateImageRequest, SamplingOptions};
@@ -119,14 +120,47 @@ pub struct Golden {
     pub tensors: HashMap<String, Array>,
 }
 
-/// All runs from caption to picture of a fixture. Variations of a picture start elsewhere and are left out.
+/// Diffusers' variations of a picture.
+pub struct Variation {
+    /// What was asked, and the answer.
+    pub golden: Golden,
+    /// The picture.
+    pub source: RgbImage,
+}
+
+/// All runs from caption to picture of a fixture. Variations of a picture start elsewhere, see [`variations`].
 pub fn goldens(fixture: &str) -> Vec<Golden> {
+    cases(fixture).into_iter().filter(|golden| golden.case.image.is_none()).collect()
+}
+
+/// All variations of a picture of a fixture.
+pub fn variations(fixture: &str) -> Vec<Variation> {
+    let path = fixtures().join(fixture).join("goldens/image.safetensors");
+    let bytes = std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let file = SafeTensors::deserialize(&bytes).unwrap();
+    let source = |name: &str| {
+        let view = file.tensor(&format!("{name}.rgb")).unwrap();
+        let [height, width, 3] = view.shape()[..] else { panic!("{name}: shape {:?}", view.shape()) };
+        let size = [width, height].map(|side| u32::try_from(side).unwrap());
+        RgbImage::from_raw(size[0], size[1], view.data().to_vec()).unwrap()
+    };
+    let variation = |golden: Golden| {
+        let source = source(golden.case.image.as_ref()?);
+        Some(Variation { golden, source })
+    };
+    let variations: Vec<_> = cases(fixture).into_iter().filter_map(variation).collect();
+    assert!(!variations.is_empty(), "{}: no variations; run `make fixtures`", path.display());
+    variations
+}
+
+fn cases(fixture: &str) -> Vec<Golden> {
     let folder = fixtures().join(fixture).join("goldens");
     let text = std::fs::read_to_string(folder.join("cases.json")).unwrap();
     let cases: Vec<Case> = serde_json::from_str(&text).unwrap();
-    let cases = cases.into_iter().filter(|case| case.image.is_none());
-    let goldens: Vec<_> =
-        cases.map(|case| Golden { tensors: Array::read_all(&folder.join(&case.file)), case }).collect();
+    let goldens: Vec<_> = cases
+        .into_iter()
+        .map(|case| Golden { tensors: Array::read_all(&folder.join(&case.file)), case })
+        .collect();
     assert!(!goldens.is_empty(), "{}: no cases; run `make fixtures`", folder.display());
     goldens
 }

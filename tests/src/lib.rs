@@ -20,6 +20,7 @@ mod metrics;
 mod process;
 mod programs;
 mod redis;
+mod toolbox;
 mod wait;
 
 pub use bundle::{Bundle, copy_folder, fixture, scratch};
@@ -29,11 +30,12 @@ pub use client::{
 };
 pub use cluster::{Cluster, Local};
 pub use command::{Run, run_in};
-pub use golden::{Array, Case, Golden, goldens};
+pub use golden::{Array, Case, Golden, Variation, goldens, variations};
 pub use inputs::Inputs;
 pub use measure::{assert_close, assert_same_pictures, compare, values};
 pub use metrics::Metrics;
 pub use process::{CPU, Server};
 pub use programs::{program, repository};
 pub use redis::Redis;
+pub use toolbox::{diff, edit, gateway_client, gradient, interpolate, invert_image, png_file, vary};
 pub use wait::{PATIENCE, wait_for};

@@ -98,6 +98,12 @@ async fn varied_is_what_diffusers_draws() {
     every_case_matches("varied").await;
 }
 
+/// The trained bundle of the repository: pictures that are pictures, through more steps.
+#[tokio::test]
+async fn the_demo_bundle_is_what_diffusers_draws() {
+    every_case_matches("emoji").await;
+}
+
 /// One picture, each stage fed with what diffusers' stage before it gave: embedding, small picture, picture.
 async fn stage_by_stage(cluster: &Cluster, golden: &Golden, index: u32) -> [Vec<f32>; 3] {
     let Golden { case, tensors } = golden;

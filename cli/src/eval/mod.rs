@@ -65,19 +65,18 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     args.telemetry.start("warn")?;
     let bench = Bench::open(&args).await?;
     let (drawn, captions) = captions::section(&bench).await?;
-    let mut report = Report::new(&bench.facts(&args, &drawn)?);
-    report.add(captions);
-    report.add(colour::section(&bench).await?);
-    report.add(distance::frechet(&bench, &drawn)?);
-    report.add(distance::nearest(&bench, &drawn)?);
-    report.add(prior::modes(&bench, &drawn).await?);
-    report.add(prior::embeddings(&bench, &drawn).await?);
-    report.add(prior::candidates(&bench, &drawn).await?);
+    let mut report = Report::new(&args.out, bench.facts(&args, &drawn)?);
+    report.add(captions)?;
+    report.add(colour::section(&bench).await?)?;
+    report.add(distance::frechet(&bench, &drawn)?)?;
+    report.add(distance::nearest(&bench, &drawn)?)?;
+    report.add(prior::modes(&bench, &drawn).await?)?;
+    report.add(prior::embeddings(&bench, &drawn).await?)?;
+    report.add(prior::candidates(&bench, &drawn).await?)?;
     if let Some(store) = &args.store_large {
-        report.add(upsampler::section(&bench, &args, store, &drawn).await?);
+        report.add(upsampler::section(&bench, &args, store, &drawn).await?)?;
     }
-    report.add(sheets::section(&bench).await?);
-    report.write(&args.out)?;
+    report.add(sheets::section(&bench).await?)?;
     say(&format!("{}", args.out.join("report.md").display()));
     Ok(())
 }

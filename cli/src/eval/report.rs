@@ -1,7 +1,7 @@
 //! `report.json` and `report.md`.
 
 use std::fmt::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use unclip_training::eval::Interval;
@@ -73,24 +73,24 @@ impl Section {
 /// The whole of it.
 #[derive(Debug, Serialize)]
 pub(super) struct Report {
+    #[serde(skip)]
+    folder: PathBuf,
     facts: Vec<(String, String)>,
     sections: Vec<Section>,
 }
 
 impl Report {
-    /// A report whose head is `facts`.
-    pub(super) fn new(facts: &[(String, String)]) -> Self {
-        Self { facts: facts.to_vec(), sections: Vec::new() }
+    /// A report in `folder` whose head is `facts`.
+    pub(super) fn new(folder: &Path, facts: Vec<(String, String)>) -> Self {
+        Self { folder: folder.to_path_buf(), facts, sections: Vec::new() }
     }
 
-    pub(super) fn add(&mut self, section: Section) {
+    /// Adds a section and writes both files, so that what is measured stays if something later fails.
+    pub(super) fn add(&mut self, section: Section) -> anyhow::Result<()> {
         self.sections.push(section);
-    }
-
-    /// Writes both files.
-    pub(super) fn write(&self, folder: &Path) -> anyhow::Result<()> {
-        write(&folder.join("report.json"), format!("{}\n", serde_json::to_string_pretty(self)?).as_bytes())?;
-        write(&folder.join("report.md"), self.markdown().as_bytes())
+        let json = format!("{}\n", serde_json::to_string_pretty(self)?);
+        write(&self.folder.join("report.json"), json.as_bytes())?;
+        write(&self.folder.join("report.md"), self.markdown().as_bytes())
     }
 
     fn markdown(&self) -> String {
@@ -111,8 +111,8 @@ mod tests {
         let mut section = Section::new("Colours", "By pixels.");
         section.interval("right", Interval { value: 0.5, low: 0.25, high: 0.75 }, 8);
         section.number("seams", f64::NAN, 2);
-        let mut report = Report::new(&[("store".to_owned(), "abc".to_owned())]);
-        report.add(section);
+        let facts = vec![("store".to_owned(), "abc".to_owned())];
+        let report = Report { folder: PathBuf::new(), facts, sections: vec![section] };
         let text = report.markdown();
         for line in ["| store | `abc` |", "| right | 0.500 | 0.250 to 0.750 | 8 |", "| seams | - |  | 2 |"] {
             assert!(text.contains(line), "{text}");

@@ -1,6 +1,5 @@
 //! Image encoder service: pictures to CLIP image embeddings.
 
-mod pictures;
 mod rpc;
 mod start;
 

@@ -11,8 +11,6 @@ use unclip_proto::v1::{
 use unclip_service::{Error, MAX_MESSAGE_BYTES, RequestContext};
 use unclip_stage::{StageInfo, Worker};
 
-use crate::pictures;
-
 pub(crate) const STAGE: &str = "image encoder";
 
 /// The most pictures of one request.
@@ -41,7 +39,12 @@ fn decode(request: &EncodeImageRequest) -> Result<Vec<RgbImage>, FieldError> {
         return Err(FieldError::new("images", format!("{count} pictures, there must be 1 to {MAX_IMAGES}")));
     }
     let images = request.images.iter().enumerate();
-    images.map(|(index, file)| pictures::decode(&format!("images[{index}]"), file)).collect()
+    images
+        .map(|(index, file)| {
+            let image = unclip_pictures::decode(&format!("images[{index}]"), file)?;
+            Ok(unclip_pictures::over_white(&image))
+        })
+        .collect()
 }
 
 #[tonic::async_trait]

@@ -1,0 +1,153 @@
+//! Inversion of a picture to z_i and x_T (arXiv 2204.06125, section 3).
+
+use image::RgbImage;
+use unclip_proto::v1::invert_image_response::Event;
+use unclip_proto::v1::invert_response::Event as InvertEvent;
+use unclip_proto::v1::{
+    DecodeRequest, Embedding, ImageFormat, InvertImageRequest, InvertImageResponse, InvertRequest,
+    InvertedImage, NoisePosition, Stage, Tensor,
+};
+use unclip_service::{Error, RequestContext};
+
+use super::latent::{Picture, values};
+use super::options::{InversionPlan, plan, way_back};
+use super::stream::{EventStream, run};
+use crate::events::ImageEvents;
+use crate::picture;
+use crate::pipeline::{Pipeline, Texts, cut_off};
+use crate::plan::StageFacts;
+use crate::stages::names;
+
+/// Inverts a picture and decodes it back.
+pub(crate) async fn invert(
+    pipeline: Pipeline,
+    context: RequestContext,
+    request: InvertImageRequest,
+) -> Result<EventStream<InvertImageResponse>, Error> {
+    let inversion = InversionPlan::new(request.inversion.as_ref())?;
+    let picture = Picture::read("image", request.image).await?;
+    Ok(run(
+        |events| async move {
+            let events = events.of_image(0);
+            context.run("pipeline", there_and_back(&pipeline, &context, &picture, inversion, &events)).await
+        },
+        |result| Some(InvertImageResponse { event: Some(Event::Result(result)) }),
+    ))
+}
+
+async fn there_and_back(
+    pipeline: &Pipeline,
+    context: &RequestContext,
+    picture: &Picture,
+    inversion: InversionPlan,
+    events: &ImageEvents,
+) -> Result<InvertedImage, Error> {
+    let embedding = picture.embedding(pipeline, context).await?;
+    let texts = pipeline.encode(context, &plan(None, None, &StageFacts::UNKNOWN)?).await?.unguided();
+    let inverted = run_inversion(pipeline, context, &texts, picture, &embedding, inversion, events).await?;
+    let request = DecodeRequest {
+        image_embedding: Some(embedding.clone()),
+        text: Some(texts.prompt),
+        noise: Some(NoisePosition::default()),
+        options: Some(way_back(inversion.steps)),
+        x_t: Some(inverted.x_t.clone()),
+        ..Default::default()
+    };
+    let back = pipeline.run_decoder(context, request, events).await?;
+    let reconstructed = values("image", back.image.as_ref())
+        .map_err(|error| Error::internal("the decoder's picture is damaged", error))?;
+    let unit: Vec<f32> = reconstructed.iter().map(|value| value.midpoint(1.0)).collect();
+    let [height, width] = inverted.size;
+    Ok(InvertedImage {
+        image_embedding: Some(embedding),
+        x_t: Some(inverted.x_t),
+        reconstruction: picture::encode(&unit, height, width, ImageFormat::Png)?.into(),
+        round_trip_error: distance(&inverted.image, &reconstructed),
+        decoder: Some(way_back(inversion.steps)),
+        model_fingerprint: inverted.model_fingerprint,
+    })
+}
+
+/// A picture on its way back to noise.
+pub(super) struct Inverted {
+    /// The picture at the decoder's resolution, in [-1, 1].
+    image: Vec<f32>,
+    /// Its height and width.
+    size: [u32; 2],
+    pub(super) x_t: Tensor,
+    model_fingerprint: String,
+}
+
+/// Asks the decoder for x_T of a picture with the empty caption.
+pub(super) async fn run_inversion(
+    pipeline: &Pipeline,
+    context: &RequestContext,
+    texts: &Texts,
+    picture: &Picture,
+    embedding: &Embedding,
+    inversion: InversionPlan,
+    events: &ImageEvents,
+) -> Result<Inverted, Error> {
+    let info = pipeline.stages.decoder_info(context).await?;
+    let image = tensor(&unclip_pictures::fit(&picture.pixels, info.width, info.height));
+    let request = InvertRequest {
+        image: Some(image.clone()),
+        image_embedding: Some(embedding.clone()),
+        text: Some(texts.prompt.clone()),
+        steps: Some(inversion.steps),
+        refinements: Some(inversion.refinements),
+    };
+    let mut stream = pipeline.stages.invert(context, request).await?;
+    loop {
+        let message = stream.message().await.map_err(|status| Error::from_status(names::DECODER, &status))?;
+        match message.map(|message| message.event) {
+            Some(Some(InvertEvent::Progress(progress))) => events.progress(Stage::Inversion, progress),
+            Some(Some(InvertEvent::Result(result))) => {
+                let missing = || Error::internal("the decoder answered without x_T", "no x_t");
+                return Ok(Inverted {
+                    image: values("image", Some(&image))?,
+                    size: [info.height, info.width],
+                    x_t: result.x_t.ok_or_else(missing)?,
+                    model_fingerprint: result.model_fingerprint,
+                });
+            }
+            Some(None) => {}
+            None => return Err(cut_off(names::DECODER)),
+        }
+    }
+}
+
+/// A picture as f32 in [-1, 1], `[3, height, width]`: byte b is 2 b / 255 - 1, so that encoding it gives b again.
+pub(super) fn tensor(image: &RgbImage) -> Tensor {
+    let value = |byte: u8| f32::from(byte) / 255.0 * 2.0 - 1.0;
+    let channel = |channel: usize| image.pixels().map(move |pixel| value(pixel.0[channel]));
+    let values: Vec<f32> = (0..3).flat_map(channel).collect();
+    Tensor::from_f32(&[3, image.height() as usize, image.width() as usize], &values)
+}
+
+/// Mean absolute difference of pictures in [-1, 1], as a share of that range.
+#[expect(clippy::cast_possible_truncation, reason = "the answer is f32")]
+fn distance(a: &[f32], b: &[f32]) -> f32 {
+    let sum: f64 = a.iter().zip(b).map(|(a, b)| f64::from((a - b).abs())).sum();
+    (sum / a.len().max(1) as f64 / 2.0) as f32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_survive_the_way_to_floats_and_back() {
+        let image = RgbImage::from_fn(16, 16, |x, y| image::Rgb([u8::try_from(y * 16 + x).unwrap(); 3]));
+        let there = values("image", Some(&tensor(&image))).unwrap();
+        let unit: Vec<f32> = there.iter().map(|value| (value * 0.5 + 0.5).clamp(0.0, 1.0)).collect();
+        let file = picture::encode(&unit, 16, 16, ImageFormat::Png).unwrap();
+        assert_eq!(image::load_from_memory(&file).unwrap().into_rgb8(), image);
+    }
+
+    #[test]
+    fn the_distance_of_black_and_white_is_the_range() {
+        assert_eq!(distance(&[-1.0, -1.0], &[1.0, 1.0]).to_bits(), 1.0_f32.to_bits());
+        assert_eq!(distance(&[0.5], &[0.5]).to_bits(), 0.0_f32.to_bits());
+    }
+}
