@@ -268,5 +268,6 @@ def load_parts(folder: Path) -> dict:
     parts = {name: load_part(kind, folder / name) for name, kind in kinds.items()}
     for part in parts.values():
         if isinstance(part, torch.nn.Module):
-            part.eval()
+            # transformers keeps the dtype of the file.
+            part.eval().float()
     return parts

@@ -55,7 +55,7 @@ CASES = (
 # Of the trained bundle, whose runs are long enough to be pictures. The last is what `make demo` draws.
 TRAINED_CASES = (
     Case("two_rockets", "rocket, twemoji style", 1, (10, 12, 5), (2.0, 4.0), n=2),
-    Case("red_heart", "a red heart", 7, (25, 25, 7), (4.0, 3.0)),
+    Case("red_heart", "a red heart", 7, (25, 25, 2), (4.0, 3.0)),
 )
 
 
