@@ -190,8 +190,8 @@ async fn draw_all(
     let draws = (0..plan.images).map(|index| {
         let (pipeline, context, plan, texts) = (&pipeline, &context, &plan, &texts);
         async move {
-            let image =
-                context.run("pipeline", pipeline.draw(context, plan, texts, index, events, None)).await?;
+            let drawn = pipeline.draw(context, plan, texts, index, events, None).boxed();
+            let image = context.run("pipeline", drawn).await?;
             events.image(image).await;
             Ok::<_, Error>(())
         }

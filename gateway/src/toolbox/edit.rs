@@ -1,6 +1,7 @@
 //! Edits with a mask: the model repaints what is transparent, after a caption.
 
 use bytes::Bytes;
+use futures::FutureExt;
 use futures::future::try_join_all;
 use image::{RgbImage, RgbaImage};
 use unclip_pictures::{Mask, decode, fit, fit_mask, over_white};
@@ -51,7 +52,7 @@ pub(crate) async fn edit(
                 let (pipeline, context, plan, texts) = (&pipeline, &context, &plan, &texts);
                 let (keeps, events) = (keeps.as_ref(), &events);
                 async move {
-                    let drawn = pipeline.draw(context, plan, texts, index, events, keeps);
+                    let drawn = pipeline.draw(context, plan, texts, index, events, keeps).boxed();
                     let mut image = context.run("pipeline", drawn).await?;
                     if let Some(receipt) = &mut image.receipt {
                         "edit".clone_into(&mut receipt.operation);

@@ -1,5 +1,6 @@
 //! Inversion of a picture to z_i and x_T (arXiv 2204.06125, section 3).
 
+use futures::FutureExt;
 use image::RgbImage;
 use unclip_proto::v1::invert_image_response::Event;
 use unclip_proto::v1::invert_response::Event as InvertEvent;
@@ -29,7 +30,8 @@ pub(crate) async fn invert(
     Ok(run(
         |events| async move {
             let events = events.of_image(0);
-            context.run("pipeline", there_and_back(&pipeline, &context, &picture, inversion, &events)).await
+            let inverted = there_and_back(&pipeline, &context, &picture, inversion, &events).boxed();
+            context.run("pipeline", inverted).await
         },
         |result| Some(InvertImageResponse { event: Some(Event::Result(result)) }),
     ))
