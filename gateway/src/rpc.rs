@@ -178,8 +178,9 @@ async fn draw_all(
     let draws = (0..plan.images).map(|index| {
         let (pipeline, context, plan, texts) = (&pipeline, &context, &plan, &texts);
         async move {
-            let image =
-                context.run("pipeline", pipeline.draw(context, plan, texts, index, events, None)).await?;
+            let image = context
+                .run("pipeline", Box::pin(pipeline.draw(context, plan, texts, index, events, None)))
+                .await?;
             events.image(image).await;
             Ok::<_, Error>(())
         }

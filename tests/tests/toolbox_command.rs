@@ -1,7 +1,5 @@
 //! `unclip encode`, `vary`, `invert`, `interpolate`, `diff`, `edit` and `classify`, as they are typed.
 
-#![expect(clippy::unwrap_used, reason = "a panic in a test is the report")]
-
 use std::path::Path;
 
 use image::{ImageFormat, Rgba, RgbaImage};

@@ -46,7 +46,7 @@ pub(crate) async fn edit(
                 let (pipeline, context, plan, texts) = (&pipeline, &context, &plan, &texts);
                 let (keeps, events) = (keeps.as_ref(), &events);
                 async move {
-                    let drawn = pipeline.draw(context, plan, texts, index, events, keeps);
+                    let drawn = Box::pin(pipeline.draw(context, plan, texts, index, events, keeps));
                     let mut image = context.run("pipeline", drawn).await?;
                     if let Some(receipt) = &mut image.receipt {
                         "edit".clone_into(&mut receipt.operation);

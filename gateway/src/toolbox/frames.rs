@@ -38,7 +38,7 @@ pub(super) async fn draw_in_order(
         let events = events.clone();
         async move {
             let drawn = draw(&pipeline, &context, (&plan, &texts), (index, frame), operation, &events);
-            context.run("pipeline", drawn).await
+            context.run("pipeline", Box::pin(drawn)).await
         }
         .boxed()
     });

@@ -28,7 +28,8 @@ pub(crate) async fn invert(
     Ok(run(
         |events| async move {
             let events = events.of_image(0);
-            context.run("pipeline", there_and_back(&pipeline, &context, &picture, inversion, &events)).await
+            let inverted = there_and_back(&pipeline, &context, &picture, inversion, &events);
+            context.run("pipeline", Box::pin(inverted)).await
         },
         |result| Some(InvertImageResponse { event: Some(Event::Result(result)) }),
     ))
