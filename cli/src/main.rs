@@ -2,8 +2,11 @@
 
 mod bars;
 mod commands;
+mod connection;
+mod drawing;
 mod eval;
 mod import;
+mod latents;
 mod local;
 mod output;
 mod tensors;
@@ -25,6 +28,20 @@ struct Args {
 enum Command {
     /// Draw pictures of a caption
     Generate(Box<commands::generate::Args>),
+    /// Encode a picture or a text to a CLIP embedding
+    Encode(Box<commands::encode::Args>),
+    /// Draw variations of a picture
+    Vary(Box<commands::vary::Args>),
+    /// Find a picture's latents: its embedding and its noise
+    Invert(Box<commands::invert::Args>),
+    /// Draw frames between two pictures, captions or latents
+    Interpolate(Box<commands::interpolate::Args>),
+    /// Draw a picture on its way from one caption to another
+    Diff(Box<commands::diff::Args>),
+    /// Repaint the transparent part of a picture after a caption
+    Edit(Box<commands::edit::Args>),
+    /// Say which label fits a picture
+    Classify(Box<commands::classify::Args>),
     /// Serve all stages and the gateway in one process
     Serve(Box<commands::serve::Args>),
     /// Measure what a bundle draws: retrieval, colours, distances, what prior and upsampler add, and sheets of pictures
@@ -43,6 +60,13 @@ fn main() -> ExitCode {
 fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Generate(args) => serve(Box::pin(commands::generate::run(*args))),
+        Command::Encode(args) => serve(Box::pin(commands::encode::run(*args))),
+        Command::Vary(args) => serve(Box::pin(commands::vary::run(*args))),
+        Command::Invert(args) => serve(Box::pin(commands::invert::run(*args))),
+        Command::Interpolate(args) => serve(Box::pin(commands::interpolate::run(*args))),
+        Command::Diff(args) => serve(Box::pin(commands::diff::run(*args))),
+        Command::Edit(args) => serve(Box::pin(commands::edit::run(*args))),
+        Command::Classify(args) => serve(Box::pin(commands::classify::run(*args))),
         Command::Serve(args) => serve(Box::pin(commands::serve::run(*args))),
         Command::Eval(args) => serve(Box::pin(eval::run(*args))),
         Command::Import(args) => commands::import::run(&args),

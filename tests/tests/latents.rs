@@ -1,7 +1,5 @@
 //! x_T, inversion and edits at the stages.
 
-#![expect(clippy::unwrap_used, reason = "a panic in a test is the report")]
-
 use unclip_proto::v1::{
     DecodeRequest, InvertRequest, Keep, Sampler, SamplingOptions, Tensor, UpsampleRequest,
 };

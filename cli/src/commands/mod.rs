@@ -1,6 +1,13 @@
 //! One module per command.
 
+pub(crate) mod classify;
+pub(crate) mod diff;
+pub(crate) mod edit;
+pub(crate) mod encode;
 pub(crate) mod generate;
 pub(crate) mod import;
+pub(crate) mod interpolate;
+pub(crate) mod invert;
 pub(crate) mod serve;
 pub(crate) mod train;
+pub(crate) mod vary;

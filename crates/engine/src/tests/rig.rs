@@ -118,9 +118,12 @@ impl Rig {
     }
 
     /// Submits jobs so that they start together.
-    pub(super) async fn submit<const N: usize>(&self, jobs: [Job<f32>; N]) -> [JobHandle; N] {
-        let _held = self.permit.acquire_async().await;
-        jobs.map(|job| self.engine.submit(job).unwrap())
+    pub(super) fn submit<const N: usize>(&self, jobs: [Job<f32>; N]) -> impl Future<Output = [JobHandle; N]> {
+        // On the heap: several jobs are large for a future.
+        Box::pin(async move {
+            let _held = self.permit.acquire_async().await;
+            jobs.map(|job| self.engine.submit(job).unwrap())
+        })
     }
 
     /// The lanes of the next forward, which now waits.

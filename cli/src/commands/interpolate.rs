@@ -1,0 +1,65 @@
+//! `unclip interpolate`.
+
+use std::path::PathBuf;
+
+use unclip_proto::v1::interpolate_images_response::Event;
+use unclip_proto::v1::{InterpolateImagesRequest, NoiseBlend};
+use unclip_service::RequestContext;
+
+use crate::connection::{ConnectionArgs, refused};
+use crate::drawing::{DrawArgs, InversionArgs, collect, write_gif};
+use crate::latents;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The first end: a picture, latents (.safetensors) or text:CAPTION
+    #[arg(value_name = "FROM")]
+    from: String,
+    /// The second end, as the first
+    #[arg(value_name = "TO")]
+    to: String,
+    /// Frames, both ends included
+    #[arg(long, default_value_t = 8, value_name = "N")]
+    frames: u32,
+    /// Invert pictures, so that the first and the last frame are their reconstructions
+    #[arg(long)]
+    invert: bool,
+    /// Take x_T along too, instead of the first end's in all frames
+    #[arg(long)]
+    blend_noise: bool,
+    /// Also write the frames as an animation
+    #[arg(long, value_name = "FILE")]
+    gif: Option<PathBuf>,
+    #[command(flatten)]
+    inversion: InversionArgs,
+    #[command(flatten)]
+    drawing: DrawArgs,
+    #[command(flatten)]
+    connection: ConnectionArgs,
+}
+
+pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
+    let blend = if args.blend_noise { NoiseBlend::Slerp } else { NoiseBlend::Fixed };
+    let request = InterpolateImagesRequest {
+        from: Some(latents::parse(&args.from)?),
+        to: Some(latents::parse(&args.to)?),
+        frames: Some(args.frames),
+        blend: blend as i32,
+        inversion: args.invert.then(|| args.inversion.options()),
+        options: Some(args.drawing.options()?),
+    };
+    let mut client = args.connection.client().await?;
+    let stream =
+        client.interpolate_images(RequestContext::fresh().request(request)).await.map_err(refused)?;
+    let images = collect(stream.into_inner(), |message| match message.event {
+        Some(Event::Image(image)) => Some(image),
+        _ => None,
+    })
+    .await?;
+    if let Some(path) = &args.gif {
+        write_gif(path, &images)?;
+    }
+    let last = args.frames.saturating_sub(1).max(1);
+    let labels: Vec<String> = (0..args.frames).map(|index| format!("{index} of {last}")).collect();
+    args.drawing.finish(images, &labels)
+}
