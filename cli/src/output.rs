@@ -1,14 +1,15 @@
 //! What commands print, and where they write pictures.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use unclip_proto::v1::{GeneratedImage, ImageFormat, Stage, StageReceipt};
 
 /// Prints a line to standard output.
-#[expect(clippy::print_stdout, reason = "this is what the command is for")]
 pub(crate) fn say(line: &str) {
-    println!("{line}");
+    // A reader that is gone, as after `| head`, has seen what it wanted.
+    let _ = writeln!(std::io::stdout(), "{line}");
 }
 
 /// The format that a file's name asks for.
