@@ -1,32 +1,22 @@
 //! `unclip generate`.
 
-use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
-use anyhow::{Context as _, bail};
-use clap::{ArgGroup, ValueEnum};
-use unclip_gateway::{CacheArgs, check};
+use anyhow::bail;
+use clap::ValueEnum;
+use unclip_gateway::check;
 use unclip_proto::v1::generate_image_response::Event;
 use unclip_proto::v1::unclip_service_client::UnclipServiceClient;
 use unclip_proto::v1::{self, GenerateImageRequest, GeneratedImage, SamplingOptions};
-use unclip_service::{MAX_MESSAGE_BYTES, RequestContext, TelemetryArgs, Transport, connect, in_process};
-use unclip_stage::{BundleArgs, DeviceArgs, EngineArgs, NetworkArgs, OnnxRuntimeArgs};
+use unclip_service::{RequestContext, Transport};
 
 use crate::bars::Bars;
-use crate::import::import_if_needed;
-use crate::local::{LocalArgs, services};
+use crate::connection::{ConnectionArgs, refused};
 use crate::output::{format_of, path_of, report, write};
 use crate::tensors;
 
 #[derive(Debug, clap::Args)]
-#[command(group = ArgGroup::new("where").required(true).args(["bundle", "endpoint"]))]
 pub(crate) struct Args {
-    /// Directory of a bundle to draw with, in this process
-    #[arg(long, env = "UNCLIP_BUNDLE", value_name = "DIR")]
-    bundle: Option<PathBuf>,
-    /// Address of a gateway to ask instead, as http://HOST:PORT
-    #[arg(long, value_name = "URL")]
-    endpoint: Option<String>,
     /// The caption
     #[arg(long, value_name = "TEXT")]
     prompt: String,
@@ -46,19 +36,10 @@ pub(crate) struct Args {
     /// `image_embedding` (unless there is none), `decoded` ([-1, 1]) and `image` ([0, 1]), f32, batch first
     #[arg(long, value_name = "FILE")]
     tensors: Option<PathBuf>,
-    /// Threads of one operation on the CPU. Absent: one per core
-    #[arg(long, env = "UNCLIP_THREADS", value_name = "N")]
-    threads: Option<NonZeroUsize>,
     #[command(flatten)]
     sampling: SamplingArgs,
     #[command(flatten)]
-    device: DeviceArgs,
-    #[command(flatten)]
-    engine: EngineArgs,
-    #[command(flatten)]
-    onnxruntime: OnnxRuntimeArgs,
-    #[command(flatten)]
-    telemetry: TelemetryArgs,
+    connection: ConnectionArgs,
 }
 
 #[derive(Debug, clap::Args)]
@@ -110,12 +91,11 @@ impl From<PriorMode> for v1::PriorMode {
 }
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
-    args.telemetry.start("warn")?;
     let request = request(&args)?;
     // Before a bundle is loaded for nothing.
     check(&request)?;
-    let transport = transport(&args).await?;
-    let images = draw(transport, request, args.count).await?;
+    let client = args.connection.client().await?;
+    let images = draw(client, request, args.count).await?;
     for image in &images {
         let path = path_of(&args.output, image.image_index, args.count);
         write(&path, &image.image)?;
@@ -148,34 +128,13 @@ fn request(args: &Args) -> anyhow::Result<GenerateImageRequest> {
     })
 }
 
-/// A gateway elsewhere, or all of unclip in this process.
-async fn transport(args: &Args) -> anyhow::Result<Transport> {
-    if let Some(endpoint) = &args.endpoint {
-        return Ok(connect("--endpoint", endpoint)?);
-    }
-    let bundle = args.bundle.clone().context("--bundle or --endpoint is needed")?;
-    import_if_needed(&bundle)?;
-    let local = LocalArgs {
-        network: NetworkArgs {
-            bundle: BundleArgs { bundle, threads: args.threads },
-            device: args.device.clone(),
-            engine: args.engine.clone(),
-        },
-        onnxruntime: args.onnxruntime.clone(),
-        cache: CacheArgs::in_memory(),
-    };
-    Ok(in_process(services(&local).await?))
-}
-
 /// Asks for the pictures and shows the progress.
 async fn draw(
-    transport: Transport,
+    mut client: UnclipServiceClient<Transport>,
     request: GenerateImageRequest,
     count: u32,
 ) -> anyhow::Result<Vec<GeneratedImage>> {
-    let mut client = UnclipServiceClient::new(transport).max_decoding_message_size(MAX_MESSAGE_BYTES);
     let mut bars = Bars::new(count);
-    let refused = |status: tonic::Status| anyhow::anyhow!("{}", status.message());
     let mut stream =
         client.generate_image(RequestContext::fresh().request(request)).await.map_err(refused)?.into_inner();
     let mut images = Vec::new();
