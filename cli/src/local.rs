@@ -41,10 +41,9 @@ pub(crate) async fn services(args: &LocalArgs) -> anyhow::Result<Services> {
     );
     let services = Services::new().with(text_encoder).with(prior).with(decoder).with(upsampler);
     if !bundle.open()?.0.has(Component::ImageEncoder) {
-        return Ok(services.with(Gateway::new(stages, cache.config())?.into_service()));
+        return Ok(Gateway::new(stages, cache.config())?.add_to(services));
     }
     let image_encoder = ImageEncoder::start(bundle, onnxruntime.path(), permit).await?.into_service();
     let stages = stages.with_image_encoder(in_process(Services::new().with(image_encoder.clone())));
-    let gateway = Gateway::new(stages, cache.config())?.into_service();
-    Ok(services.with(image_encoder).with(gateway))
+    Ok(Gateway::new(stages, cache.config())?.add_to(services.with(image_encoder)))
 }

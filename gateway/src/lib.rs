@@ -4,6 +4,7 @@
 mod args;
 pub mod cache;
 mod events;
+mod http;
 mod image_source;
 mod model_info;
 mod picture;

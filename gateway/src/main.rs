@@ -11,7 +11,7 @@ use unclip_service::{ServerArgs, Services, exit};
 #[derive(Debug, Parser)]
 #[command(name = "unclip-gateway", version)]
 struct Args {
-    /// Address to serve gRPC at
+    /// Address to serve gRPC and HTTP at
     #[arg(long, env = "UNCLIP_LISTEN", default_value = "127.0.0.1:50051", value_name = "HOST:PORT")]
     listen: SocketAddr,
     #[command(flatten)]
@@ -30,5 +30,5 @@ fn main() -> ExitCode {
 async fn run(args: Args) -> anyhow::Result<()> {
     args.server.telemetry.start("info")?;
     let gateway = Gateway::new(args.stages.stages()?, args.cache.config())?;
-    args.server.serve(args.listen, Services::new().with(gateway.into_service())).await
+    args.server.serve(args.listen, gateway.add_to(Services::new())).await
 }

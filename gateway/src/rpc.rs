@@ -15,10 +15,11 @@ use unclip_proto::v1::{
     UnclipServiceEncodeImageRequest, UnclipServiceEncodeImageResponse, UnclipServiceEncodeTextRequest,
     UnclipServiceEncodeTextResponse, VaryImageRequest, VaryImageResponse,
 };
-use unclip_service::{Error, MAX_MESSAGE_BYTES, RequestContext};
+use unclip_service::{Error, MAX_MESSAGE_BYTES, RequestContext, Services, in_process};
 
 use crate::cache::{Cache, CacheConfig};
 use crate::events::{Events, Message};
+use crate::http;
 use crate::pipeline::Pipeline;
 use crate::plan::{Plan, StageFacts};
 use crate::stages::Stages;
@@ -38,11 +39,13 @@ impl Gateway {
         Ok(Self { pipeline: Pipeline { stages, cache: Arc::new(Cache::new(cache)?) } })
     }
 
-    /// The gRPC service.
-    pub fn into_service(self) -> UnclipServiceServer<Self> {
-        UnclipServiceServer::new(self)
+    /// Adds the gateway to a server: its gRPC service, and the HTTP interfaces that call it.
+    pub fn add_to(self, services: Services) -> Services {
+        let service = UnclipServiceServer::new(self)
             .max_decoding_message_size(MAX_MESSAGE_BYTES)
-            .max_encoding_message_size(MAX_MESSAGE_BYTES)
+            .max_encoding_message_size(MAX_MESSAGE_BYTES);
+        let gateway = in_process(Services::new().with(service.clone()));
+        services.with(service).with_http(http::routes(&gateway))
     }
 }
 

@@ -9,7 +9,7 @@ use crate::local::{LocalArgs, services};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Address to serve gRPC at: the gateway and every stage
+    /// Address to serve at: the gateway (gRPC and HTTP) and every stage (gRPC)
     #[arg(long, env = "UNCLIP_LISTEN", default_value = "127.0.0.1:50051", value_name = "HOST:PORT")]
     listen: SocketAddr,
     #[command(flatten)]

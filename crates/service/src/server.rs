@@ -1,4 +1,4 @@
-//! A gRPC server: health, reflection, request context, metrics, and an end that comes.
+//! A server of gRPC, and of HTTP beside it: health, reflection, request context, metrics, and an end that comes.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -30,6 +30,7 @@ const SHARED_SERVICES: [&str; 3] = [
 pub struct Services {
     routes: RoutesBuilder,
     names: Vec<&'static str>,
+    http: Router,
 }
 
 impl Services {
@@ -56,7 +57,14 @@ impl Services {
         self
     }
 
-    /// The services as a router, with request context and metrics. Clients in the same process call it directly.
+    /// Adds plain HTTP routes beside the gRPC services, outside their middleware. A call in the same process can't reach them.
+    #[must_use]
+    pub fn with_http(mut self, routes: Router) -> Self {
+        self.http = self.http.merge(routes);
+        self
+    }
+
+    /// The gRPC services as a router, with request context and metrics. Clients in the same process call it directly.
     pub fn router(self) -> Router {
         observe(self.routes.routes().into_axum_router())
     }
@@ -79,7 +87,8 @@ impl Services {
         self.routes.add_service(health);
         add_reflection(&mut self.routes, &self.names)?;
         let names = std::mem::take(&mut self.names);
-        let router = self.router();
+        let http = std::mem::take(&mut self.http);
+        let router = self.router().merge(http);
         tracing::info!(address = %listener.local_addr()?, "serving");
         run(router, listener, end(shutdown, reporter, names), drain).await
     }
