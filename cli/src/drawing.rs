@@ -13,7 +13,7 @@ use unclip_proto::v1::{
 use unclip_training::data::contact_sheet;
 
 use crate::connection::refused;
-use crate::output::{format_of, path_of, report, say, write};
+use crate::output::{format_of, path_of, report, say, write, write_receipts};
 
 /// How pictures are drawn, and where they go.
 #[derive(Debug, clap::Args)]
@@ -25,6 +25,9 @@ pub(crate) struct DrawArgs {
     /// Also write one picture of all, each with its label below
     #[arg(long, value_name = "FILE")]
     sheet: Option<PathBuf>,
+    /// Also write the pictures' receipts, as JSON for `unclip replay`; several get numbers as the pictures do
+    #[arg(long, value_name = "FILE")]
+    receipt: Option<PathBuf>,
     /// Seed of the noise. Absent: chosen and printed
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
@@ -75,6 +78,9 @@ impl DrawArgs {
             let path = path_of(&self.output, image.image_index, count);
             write(&path, &image.image)?;
             report(&path, image);
+        }
+        if let Some(path) = &self.receipt {
+            write_receipts(path, &images)?;
         }
         match &self.sheet {
             Some(path) => write_sheet(path, &images, labels),

@@ -11,7 +11,8 @@ use unclip_proto::v1::{Embedding, Latent, Tensor};
 
 const EMBEDDING: &str = "image_embedding";
 const NOISE: &str = "x_t";
-const SPACE: &str = "space";
+/// The key of the CLIP space in a file's metadata.
+pub(crate) const SPACE: &str = "space";
 
 /// A latent as it is typed: `text:CAPTION`, a file of latents (.safetensors), or a picture.
 ///
@@ -37,15 +38,27 @@ pub(crate) fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
 }
 
 fn open(bytes: &[u8]) -> anyhow::Result<Latent> {
-    let (_, header) = SafeTensors::read_metadata(bytes)?;
-    let space = header.metadata().as_ref().and_then(|data| data.get(SPACE)).context("no CLIP space")?.clone();
+    let space = space(bytes)?;
     let file = SafeTensors::deserialize(bytes)?;
     let embedding = tensor(&file.tensor(EMBEDDING)?)?;
     let x_t = file.tensor(NOISE).ok().map(|view| tensor(&view)).transpose()?;
     Ok(Latent { source: Some(Source::ImageEmbedding(Embedding { space, tensor: Some(embedding) })), x_t })
 }
 
-fn tensor(view: &TensorView<'_>) -> anyhow::Result<Tensor> {
+/// The CLIP space that a file names.
+///
+/// # Errors
+/// A file without one.
+pub(crate) fn space(bytes: &[u8]) -> anyhow::Result<String> {
+    let (_, header) = SafeTensors::read_metadata(bytes)?;
+    Ok(header.metadata().as_ref().and_then(|data| data.get(SPACE)).context("no CLIP space")?.clone())
+}
+
+/// A tensor of a file.
+///
+/// # Errors
+/// Another dtype than F32.
+pub(crate) fn tensor(view: &TensorView<'_>) -> anyhow::Result<Tensor> {
     if view.dtype() != Dtype::F32 {
         bail!("a tensor of dtype {:?}; F32 is needed", view.dtype());
     }

@@ -1,6 +1,7 @@
 //! The `unclip` command.
 
 mod bars;
+mod basis;
 mod commands;
 mod connection;
 mod drawing;
@@ -36,12 +37,20 @@ enum Command {
     Invert(Box<commands::invert::Args>),
     /// Draw frames between two pictures, captions or latents
     Interpolate(Box<commands::interpolate::Args>),
+    /// Draw a weighted mix of pictures, captions or latents
+    Mix(Box<commands::mix::Args>),
     /// Draw a picture on its way from one caption to another
     Diff(Box<commands::diff::Args>),
+    /// Find the principal components of pictures' embeddings
+    Basis(Box<commands::basis::Args>),
+    /// Draw what the first principal components keep of a picture
+    Reconstruct(Box<commands::reconstruct::Args>),
     /// Repaint the transparent part of a picture after a caption
     Edit(Box<commands::edit::Args>),
     /// Say which label fits a picture
     Classify(Box<commands::classify::Args>),
+    /// Draw a picture again from its receipt
+    Replay(Box<commands::replay::Args>),
     /// Serve all stages and the gateway in one process
     Serve(Box<commands::serve::Args>),
     /// Measure what a bundle draws: retrieval, colours, distances, what prior and upsampler add, and sheets of pictures
@@ -64,6 +73,10 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Vary(args) => serve(Box::pin(commands::vary::run(*args))),
         Command::Invert(args) => serve(Box::pin(commands::invert::run(*args))),
         Command::Interpolate(args) => serve(Box::pin(commands::interpolate::run(*args))),
+        Command::Mix(args) => serve(Box::pin(commands::mix::run(*args))),
+        Command::Basis(args) => serve(Box::pin(commands::basis::run(*args))),
+        Command::Reconstruct(args) => serve(Box::pin(commands::reconstruct::run(*args))),
+        Command::Replay(args) => serve(Box::pin(commands::replay::run(*args))),
         Command::Diff(args) => serve(Box::pin(commands::diff::run(*args))),
         Command::Edit(args) => serve(Box::pin(commands::edit::run(*args))),
         Command::Classify(args) => serve(Box::pin(commands::classify::run(*args))),

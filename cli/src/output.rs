@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
-use unclip_proto::v1::{GeneratedImage, ImageFormat, Stage, StageReceipt};
+use unclip_proto::v1::{GeneratedImage, ImageFormat, Receipt, Stage, StageReceipt};
 
 /// Prints a line to standard output.
 pub(crate) fn say(line: &str) {
@@ -36,7 +36,7 @@ pub(crate) fn path_of(path: &Path, index: u32, count: u32) -> PathBuf {
     path.with_file_name(format!("{stem}-{index}.{ending}"))
 }
 
-/// Writes a picture, and the folder it goes into.
+/// Writes a file, and the folder it goes into.
 ///
 /// # Errors
 /// A place that can't be written.
@@ -45,6 +45,20 @@ pub(crate) fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
         std::fs::create_dir_all(folder).with_context(|| format!("{} can't be made", folder.display()))?;
     }
     std::fs::write(path, bytes).with_context(|| format!("{} can't be written", path.display()))
+}
+
+/// Writes the receipts of pictures, named as the pictures are.
+///
+/// # Errors
+/// A place that can't be written.
+pub(crate) fn write_receipts(path: &Path, images: &[GeneratedImage]) -> anyhow::Result<()> {
+    let count = u32::try_from(images.len())?;
+    for image in images {
+        let receipt = image.receipt.as_ref().map(Receipt::to_json).transpose()?.unwrap_or_default();
+        let text = serde_json::to_string_pretty(&receipt)? + "\n";
+        write(&path_of(path, image.image_index, count), text.as_bytes())?;
+    }
+    Ok(())
 }
 
 /// Prints where a picture is and how it was made.

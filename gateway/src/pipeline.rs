@@ -7,9 +7,10 @@ use unclip_proto::v1::decode_response::Event as DecodeEvent;
 use unclip_proto::v1::sample_prior_response::Event as PriorEvent;
 use unclip_proto::v1::upsample_response::Event as UpsampleEvent;
 use unclip_proto::v1::{
-    DecodeRequest, DecodeResult, Embedding, EncodeTextRequest, EncodeTextResponse, GeneratedImage,
-    ImageTensors, Keep, ModelInfo, NoisePosition, PriorItem, PriorResults, SamplePriorRequest, Stage,
-    StreamOptions, Tensor, TextEncoding, UpsampleRequest, UpsampleResult, prior_item,
+    DecodeRequest, DecodeResult, EditReceipt, Embedding, EncodeTextRequest, EncodeTextResponse,
+    GeneratedImage, ImageTensors, Keep, ModelInfo, NoisePosition, PriorItem, PriorResults,
+    SamplePriorRequest, Stage, StreamOptions, Tensor, TextEncoding, UpsampleRequest, UpsampleResult,
+    prior_item,
 };
 use unclip_service::{Code, Error, RequestContext};
 
@@ -69,6 +70,13 @@ pub(crate) struct Keeps {
     pub(crate) upsampler: Keep,
 }
 
+/// An edit, as the drawing of its pictures needs it.
+pub(crate) struct Edit {
+    /// None where all is repainted.
+    pub(crate) keeps: Option<Keeps>,
+    pub(crate) receipt: EditReceipt,
+}
+
 /// The picture's embedding and where its generator stands.
 struct Sampled {
     results: PriorResults,
@@ -122,7 +130,7 @@ impl Pipeline {
         texts: &Texts,
         index: u32,
         events: &Events,
-        keep: Option<&Keeps>,
+        edit: Option<&Edit>,
     ) -> Result<GeneratedImage, Error> {
         let events = events.of_image(index);
         let seed = plan.seed + u64::from(index);
@@ -131,7 +139,12 @@ impl Pipeline {
         events.done(Stage::TextEncoder, 1);
 
         let (embedding, noise) = match given_embedding(plan, texts)? {
-            Some(embedding) => (embedding, Some(NoisePosition { seed, ..Default::default() })),
+            Some(embedding) => {
+                if let (ImageSource::Given(_), Some(embedding)) = (&plan.source, &embedding) {
+                    receipts.given(embedding);
+                }
+                (embedding, Some(NoisePosition { seed, ..Default::default() }))
+            }
             None => {
                 let sampled = self.prior(context, plan, texts, seed, &events).await?;
                 let result = only_result(&sampled.results)?;
@@ -139,7 +152,11 @@ impl Pipeline {
                 (result.embedding.clone(), result.noise)
             }
         };
-        let latents = Latents { embedding, noise, x_t: None, keep: keep.cloned() };
+        if let Some(edit) = edit {
+            receipts.edit(&edit.receipt);
+        }
+        let keep = edit.and_then(|edit| edit.keeps.clone());
+        let latents = Latents { embedding, noise, x_t: None, keep };
         self.render(context, (plan, texts), latents, receipts, &events).await
     }
 

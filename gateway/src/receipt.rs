@@ -3,7 +3,9 @@
 use std::time::Instant;
 
 use unclip_proto::Sampling;
-use unclip_proto::v1::{Embedding, ModelInfo, PriorMode, Receipt, Sampler, Stage, StageReceipt, Tensor};
+use unclip_proto::v1::{
+    EditReceipt, Embedding, ModelInfo, PriorMode, Receipt, Sampler, Stage, StageReceipt, Tensor,
+};
 
 use crate::image_source::ImageSource;
 use crate::plan::Plan;
@@ -94,6 +96,17 @@ impl Receipts {
         self.0.prior_mode = PriorMode::Unspecified as i32;
         self.0.image_embedding = Some(embedding.clone());
         self.0.x_t = x_t.cloned();
+    }
+
+    /// The embedding that the request gave.
+    pub(crate) fn given(&mut self, embedding: &Embedding) {
+        self.0.image_embedding = Some(embedding.clone());
+    }
+
+    /// What an edit started from.
+    pub(crate) fn edit(&mut self, edit: &EditReceipt) {
+        "edit".clone_into(&mut self.0.operation);
+        self.0.edit = Some(edit.clone());
     }
 
     /// The finished receipt.

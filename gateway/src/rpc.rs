@@ -9,11 +9,12 @@ use tonic::{Request, Response, Status};
 use tracing::Instrument;
 use unclip_proto::v1::unclip_service_server::{UnclipService, UnclipServiceServer};
 use unclip_proto::v1::{
-    ClassifyRequest, ClassifyResponse, DiffImageRequest, DiffImageResponse, EditImageRequest,
-    EditImageResponse, GenerateImageRequest, InterpolateImagesRequest, InterpolateImagesResponse,
-    InvertImageRequest, InvertImageResponse, ListModelsRequest, ListModelsResponse,
-    UnclipServiceEncodeImageRequest, UnclipServiceEncodeImageResponse, UnclipServiceEncodeTextRequest,
-    UnclipServiceEncodeTextResponse, VaryImageRequest, VaryImageResponse,
+    ClassifyRequest, ClassifyResponse, ComputeBasisRequest, ComputeBasisResponse, DiffImageRequest,
+    DiffImageResponse, EditImageRequest, EditImageResponse, GenerateImageRequest, InterpolateImagesRequest,
+    InterpolateImagesResponse, InvertImageRequest, InvertImageResponse, ListModelsRequest,
+    ListModelsResponse, ReconstructImageRequest, ReconstructImageResponse, UnclipServiceEncodeImageRequest,
+    UnclipServiceEncodeImageResponse, UnclipServiceEncodeTextRequest, UnclipServiceEncodeTextResponse,
+    VaryImageRequest, VaryImageResponse,
 };
 use unclip_service::{Error, MAX_MESSAGE_BYTES, RequestContext, Services, in_process};
 
@@ -91,6 +92,23 @@ impl UnclipService for Gateway {
     ) -> Result<Response<ClassifyResponse>, Status> {
         let context = RequestContext::of(request.extensions());
         Ok(Response::new(toolbox::classify(&self.pipeline, &context, request.into_inner()).await?))
+    }
+
+    async fn compute_basis(
+        &self,
+        request: Request<ComputeBasisRequest>,
+    ) -> Result<Response<ComputeBasisResponse>, Status> {
+        Ok(Response::new(toolbox::compute_basis(request.into_inner()).await?))
+    }
+
+    type ReconstructImageStream = EventStream<ReconstructImageResponse>;
+
+    async fn reconstruct_image(
+        &self,
+        request: Request<ReconstructImageRequest>,
+    ) -> Result<Response<Self::ReconstructImageStream>, Status> {
+        let context = RequestContext::of(request.extensions());
+        Ok(Response::new(toolbox::reconstruct(self.pipeline.clone(), context, request.into_inner()).await?))
     }
 
     type VaryImageStream = EventStream<VaryImageResponse>;

@@ -4,11 +4,13 @@
 
 mod error;
 mod options;
+mod receipt;
 mod tensor;
 mod text;
 
 pub use error::FieldError;
 pub use options::{GUIDANCE_SCALE, STEPS, Sampling, SamplingDefaults};
+pub use receipt::Redraw;
 pub use tensor::{MAX_AXES, MAX_TENSOR_BYTES};
 pub use text::{MAX_TEXT_BYTES, PlainText, TextShape, check_text, required};
 

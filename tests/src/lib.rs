@@ -15,6 +15,7 @@ mod cluster;
 mod command;
 mod golden;
 mod inputs;
+pub mod latents;
 mod measure;
 mod metrics;
 mod process;
@@ -37,5 +38,8 @@ pub use metrics::Metrics;
 pub use process::{CPU, Server};
 pub use programs::{program, repository};
 pub use redis::Redis;
-pub use toolbox::{diff, edit, gateway_client, gradient, interpolate, invert_image, png_file, vary};
+pub use toolbox::{
+    assert_refused, diff, edit, gateway_client, gradient, interpolate, invert_image, png_file, reconstruct,
+    vary,
+};
 pub use wait::{PATIENCE, wait_for};

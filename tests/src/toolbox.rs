@@ -3,13 +3,13 @@
 use std::io::Cursor;
 
 use image::RgbImage;
-use tonic::Status;
 use tonic::transport::Channel;
+use tonic::{Code, Status};
 use unclip_proto::v1::unclip_service_client::UnclipServiceClient;
 use unclip_proto::v1::{
     DiffImageRequest, EditImageRequest, GeneratedImage, InterpolateImagesRequest, InvertImageRequest,
-    InvertedImage, VaryImageRequest, diff_image_response, edit_image_response, interpolate_images_response,
-    invert_image_response, vary_image_response,
+    InvertedImage, ReconstructImageRequest, VaryImageRequest, diff_image_response, edit_image_response,
+    interpolate_images_response, invert_image_response, reconstruct_image_response, vary_image_response,
 };
 
 use crate::Server;
@@ -58,6 +58,7 @@ macro_rules! pictures {
 pictures!(vary, vary_image, VaryImageRequest, vary_image_response);
 pictures!(interpolate, interpolate_images, InterpolateImagesRequest, interpolate_images_response);
 pictures!(diff, diff_image, DiffImageRequest, diff_image_response);
+pictures!(reconstruct, reconstruct_image, ReconstructImageRequest, reconstruct_image_response);
 pictures!(edit, edit_image, EditImageRequest, edit_image_response);
 
 /// A picture's latents.
@@ -74,4 +75,14 @@ pub async fn invert_image(server: &Server, request: InvertImageRequest) -> Resul
         }
     }
     Ok(result.unwrap())
+}
+
+/// Asserts that a call was refused, with this code and with a message that begins so.
+///
+/// # Panics
+/// It was not.
+pub fn assert_refused<T>(result: Result<T, Status>, code: Code, expected: &str) {
+    let status = result.map(drop).unwrap_err();
+    assert_eq!(status.code(), code, "{expected}: {}", status.message());
+    assert!(status.message().starts_with(expected), "{}\nshould begin with\n{expected}", status.message());
 }

@@ -3,59 +3,18 @@
 #![expect(clippy::unwrap_used, reason = "a panic in a test is the report")]
 
 use image::{Rgba, RgbaImage};
-use tonic::{Code, Status};
+use tonic::Code;
 use unclip_proto::v1::latent::Source;
 use unclip_proto::v1::{
     ClassifyRequest, DiffImageRequest, DrawOptions, EditImageRequest, Embedding, GenerateImageRequest,
     GeneratedImage, InterpolateImagesRequest, InversionOptions, InvertImageRequest, Latent, NoiseBlend,
-    Sampler, SamplingOptions, Tensor, UnclipServiceEncodeImageRequest, UnclipServiceEncodeTextRequest,
-    VaryImageRequest,
+    Tensor, UnclipServiceEncodeImageRequest, UnclipServiceEncodeTextRequest, VaryImageRequest,
 };
+use unclip_tests::latents::{ddim, embedded, image, options, photo, picture, steps};
 use unclip_tests::{
-    Cluster, assert_close, assert_same_pictures, compare, diff, edit, gateway_client, generate, gradient,
-    interpolate, invert_image, png_file, values, variations, vary,
+    Cluster, assert_close, assert_refused, assert_same_pictures, compare, diff, edit, gateway_client,
+    generate, gradient, interpolate, invert_image, png_file, values, variations, vary,
 };
-
-fn steps(steps: u32) -> Option<SamplingOptions> {
-    Some(SamplingOptions { steps: Some(steps), ..Default::default() })
-}
-
-fn ddim(eta: f32) -> Option<SamplingOptions> {
-    let guidance_scale = Some(1.0);
-    Some(SamplingOptions { steps: Some(4), guidance_scale, sampler: Sampler::Ddim as i32, eta: Some(eta) })
-}
-
-fn options(decoder: Option<SamplingOptions>) -> Option<DrawOptions> {
-    Some(DrawOptions {
-        seed: Some(7),
-        decoder,
-        upsampler: steps(2),
-        return_tensors: true,
-        ..Default::default()
-    })
-}
-
-fn picture(file: Vec<u8>) -> Option<Latent> {
-    Some(Latent { source: Some(Source::Image(file.into())), x_t: None })
-}
-
-fn embedded(embedding: Option<Embedding>, x_t: Option<Tensor>) -> Option<Latent> {
-    Some(Latent { source: embedding.map(Source::ImageEmbedding), x_t })
-}
-
-fn photo() -> Vec<u8> {
-    png_file(gradient(40, 30))
-}
-
-fn image(image: &GeneratedImage) -> Vec<f32> {
-    values(image.tensors.as_ref().unwrap().image.as_ref())
-}
-
-fn assert_refused<T>(result: Result<T, Status>, code: Code, expected: &str) {
-    let status = result.map(drop).unwrap_err();
-    assert_eq!(status.code(), code, "{expected}: {}", status.message());
-    assert!(status.message().starts_with(expected), "{}\nshould begin with\n{expected}", status.message());
-}
 
 /// diffusers 0.42.1, `UnCLIPImageVariationPipeline`, torch 2.11.0: see tests/reference.
 async fn variations_match(fixture: &str) {

@@ -1,4 +1,4 @@
-//! `unclip encode`, `vary`, `invert`, `interpolate`, `diff`, `edit` and `classify`, as they are typed.
+//! The commands of the toolbox, as they are typed.
 
 use std::path::Path;
 
@@ -59,6 +59,18 @@ async fn every_operation_is_a_command() {
         edited.enumerate_pixels().all(|(x, y, pixel)| x >= 16 || pixel.0 == [9, u8::try_from(y).unwrap(), 7])
     );
 
+    drawn("mix", &["in.png", "text:a cat", "--weights", "2,1", "-o", "m.png"]);
+    assert_eq!(size(&place.join("m.png")), (32, 32));
+    std::fs::create_dir(place.join("set")).unwrap();
+    for (name, width) in [("set/a.png", 10), ("set/b.png", 50)] {
+        gradient(width, 30).save(place.join(name)).unwrap();
+    }
+    run("basis", &["set", "in.png"]).assert_done();
+    let frames = ["in.png", "--basis", "basis.safetensors", "--components", "0,2", "--invert"];
+    let frames = [&frames[..], &["--inversion-steps", "2", "-o", "r.png", "--gif", "r.gif"]].concat();
+    let out = drawn("reconstruct", &frames);
+    assert!(out.contains("r.gif  2 frames"), "{out}");
+
     let run = run("classify", &["in.png", "--label", "a fox", "--label", "a cat"]);
     run.assert_done();
     assert_eq!(run.out.lines().count(), 2);
@@ -78,6 +90,11 @@ async fn what_can_not_be_done_is_told() {
     run("vary", &["in.png", "-n", "99"]).assert_failed(&["n: 99 is out of range, it must be from 1 to 16"]);
     run("interpolate", &["in.png", "text:a", "--frames", "1"]).assert_failed(&["frames: 1 is out of range"]);
     run("diff", &["in.png", "--to", "a", "--thetas", "2"]).assert_failed(&["thetas[0]: 2 is out of range"]);
+    run("mix", &["in.png", "--weights", "1,2"]).assert_failed(&["--weights: 2 weights for 1 parts"]);
+    run("basis", &["in.png"]).assert_failed(&["embeddings: 1 embeddings, there must be 2"]);
+    run("reconstruct", &["in.png", "--basis", "bad.safetensors"])
+        .assert_failed(&["bad.safetensors has no basis; `unclip basis` writes one"]);
+    run("replay", &["in.png"]).assert_failed(&["in.png is no text"]);
     run("encode", &[]).assert_failed(&["--image", "--text"]);
     assert_eq!(place.read_dir().unwrap().count(), 2, "nothing was written");
 }

@@ -12,7 +12,7 @@ use unclip_service::{RequestContext, Transport};
 
 use crate::bars::Bars;
 use crate::connection::{ConnectionArgs, refused};
-use crate::output::{format_of, path_of, report, write};
+use crate::output::{format_of, path_of, report, write, write_receipts};
 use crate::tensors;
 
 #[derive(Debug, clap::Args)]
@@ -32,6 +32,9 @@ pub(crate) struct Args {
     /// File to write; its ending (.png, .jpg, .webp) names the format. Several pictures get -0, -1, ... before the ending
     #[arg(short, long, default_value = "unclip.png", value_name = "FILE")]
     output: PathBuf,
+    /// Also write the pictures' receipts, as JSON for `unclip replay`; several get numbers as the pictures do
+    #[arg(long, value_name = "FILE")]
+    receipt: Option<PathBuf>,
     /// Also write what passed between the stages, as safetensors: `text_embedding`, `text_hidden_states`,
     /// `image_embedding` (unless there is none), `decoded` ([-1, 1]) and `image` ([0, 1]), f32, batch first
     #[arg(long, value_name = "FILE")]
@@ -100,6 +103,9 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         let path = path_of(&args.output, image.image_index, args.count);
         write(&path, &image.image)?;
         report(&path, image);
+    }
+    if let Some(path) = &args.receipt {
+        write_receipts(path, &images)?;
     }
     match &args.tensors {
         Some(path) => tensors::write(path, &images),

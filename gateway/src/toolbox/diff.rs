@@ -4,16 +4,13 @@ use unclip_proto::v1::{DiffImageRequest, DiffImageResponse, Embedding};
 use unclip_proto::{FieldError, check_text};
 use unclip_service::{Error, RequestContext};
 
-use super::frames::{Frame, draw_in_order};
+use super::frames::{Frame, MAX_FRAMES, draw_in_order};
 use super::interpolate::between_embeddings;
 use super::latent::{LatentPlan, check_same_space, values};
 use super::options::{InversionPlan, reconstructing_plan, settled};
 use super::stream::{EventStream, run};
 use crate::pipeline::Pipeline;
 use crate::plan::StageFacts;
-
-/// The most frames of one request.
-const MAX_FRAMES: usize = 64;
 
 /// The frames unless given: from the picture to the paper's 0.5.
 const THETAS: [f32; 5] = [0.0, 0.125, 0.25, 0.375, 0.5];

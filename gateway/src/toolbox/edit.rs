@@ -5,14 +5,14 @@ use futures::FutureExt;
 use futures::future::try_join_all;
 use image::{RgbImage, RgbaImage};
 use unclip_pictures::{Mask, decode, fit, fit_mask, over_white};
-use unclip_proto::v1::{EditImageRequest, EditImageResponse, Keep, ModelInfo, Tensor};
+use unclip_proto::v1::{EditImageRequest, EditImageResponse, EditReceipt, Keep, ModelInfo, Tensor};
 use unclip_proto::{FieldError, required};
 use unclip_service::{Error, RequestContext};
 
 use super::invert::tensor;
 use super::options::settled;
 use super::stream::{EventStream, run};
-use crate::pipeline::{Keeps, Pipeline};
+use crate::pipeline::{Edit, Keeps, Pipeline};
 use crate::plan::{Plan, StageFacts};
 
 /// Repetitions of a step: its bounds and, unless given, its number.
@@ -36,6 +36,7 @@ pub(crate) async fn edit(
         let (low, high) = (RESAMPLE.start(), RESAMPLE.end());
         return Err(FieldError::out_of_range("resample", resample, low, high).into());
     }
+    let receipt = receipt(&request, resample);
     let (image, mask) = tokio::task::spawn_blocking(move || read(&request.image, &request.mask))
         .await
         .map_err(|error| Error::internal("image: the picture could not be decoded", error))??;
@@ -47,17 +48,14 @@ pub(crate) async fn edit(
             // Where nothing is kept there is nothing to fit to: the picture is drawn as any other.
             let keeps =
                 (!mask.keeps_none()).then(|| Keeps { decoder: keep(&decoder), upsampler: keep(&upsampler) });
+            let edit = Edit { keeps, receipt };
             let texts = pipeline.encode(&context, &plan).await?;
             let draws = (0..plan.images).map(|index| {
                 let (pipeline, context, plan, texts) = (&pipeline, &context, &plan, &texts);
-                let (keeps, events) = (keeps.as_ref(), &events);
+                let (edit, events) = (&edit, &events);
                 async move {
-                    let drawn = pipeline.draw(context, plan, texts, index, events, keeps).boxed();
-                    let mut image = context.run("pipeline", drawn).await?;
-                    if let Some(receipt) = &mut image.receipt {
-                        "edit".clone_into(&mut receipt.operation);
-                    }
-                    events.image(image).await;
+                    let drawn = pipeline.draw(context, plan, texts, index, events, Some(edit)).boxed();
+                    events.image(context.run("pipeline", drawn).await?).await;
                     Ok::<_, Error>(())
                 }
             });
@@ -65,6 +63,14 @@ pub(crate) async fn edit(
         },
         |()| None,
     ))
+}
+
+fn receipt(request: &EditImageRequest, resample: u32) -> EditReceipt {
+    let hash = |file: &Bytes| match file.is_empty() {
+        true => String::new(),
+        false => blake3::hash(file).to_string(),
+    };
+    EditReceipt { image_blake3: hash(&request.image), mask_blake3: hash(&request.mask), resample }
 }
 
 /// The picture over white, and what of it is kept.

@@ -9,6 +9,9 @@ use crate::pipeline::{Latents, Pipeline, Texts};
 use crate::plan::Plan;
 use crate::receipt::Receipts;
 
+/// The most frames of one request.
+pub(super) const MAX_FRAMES: usize = 64;
+
 /// Frames under way at a time: enough to fill a batch of the stages, few enough to leave others room.
 const AT_ONCE: usize = 8;
 

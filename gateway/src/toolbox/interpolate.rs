@@ -7,16 +7,13 @@ use unclip_service::{Error, RequestContext};
 
 use super::frames::{Frame, draw_in_order};
 use super::latent::{LatentPlan, check_same_space, slerp_tensors};
-use super::options::{InversionPlan, reconstructing_plan, settled};
+use super::options::{InversionPlan, STEPS, reconstructing_plan, settled};
 use super::stream::{EventStream, run};
 use crate::pipeline::Pipeline;
 use crate::plan::StageFacts;
 
-/// Frames of one request.
+/// Frames of one request: both ends, and at most [`MAX_FRAMES`](super::frames::MAX_FRAMES).
 const FRAMES: std::ops::RangeInclusive<u32> = 2..=64;
-
-/// Steps of a decoder without inversion, unless given.
-const STEPS: u32 = 50;
 
 /// Draws frames between two ends, in order.
 pub(crate) async fn interpolate(

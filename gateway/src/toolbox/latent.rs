@@ -4,11 +4,12 @@ use bytes::Bytes;
 use image::RgbImage;
 use unclip_diffusion::slerp;
 use unclip_proto::v1::latent::Source as SourceMessage;
-use unclip_proto::v1::{Embedding, EncodeImageRequest, GenerateImageRequest, Latent, Tensor};
+use unclip_proto::v1::{Embedding, EncodeImageRequest, GenerateImageRequest, Latent, Tensor, mix_part};
 use unclip_proto::{FieldError, check_text, required};
 use unclip_service::{Code, Error, RequestContext};
 
 use super::invert::run_inversion;
+use super::mix::{mix, weights};
 use super::options::{InversionPlan, settled};
 use crate::events::ImageEvents;
 use crate::pipeline::{Pipeline, Texts};
@@ -22,6 +23,12 @@ pub(super) struct LatentPlan {
 }
 
 enum Source {
+    One(Part),
+    Mix(Vec<(Part, f32)>),
+}
+
+/// What has one embedding.
+enum Part {
     Image(Picture),
     Embedding(Embedding),
     Text(String),
@@ -71,23 +78,30 @@ impl LatentPlan {
     /// Validates a latent. Captions are refused unless `texts`.
     pub(super) async fn read(field: &str, latent: Option<Latent>, texts: bool) -> Result<Self, Error> {
         let Latent { source, x_t } = latent.ok_or_else(|| FieldError::missing(field))?;
-        let missing = "missing, give a picture or an embedding";
         let source = match source {
-            None => return Err(FieldError::new(format!("{field}.source"), missing).into()),
-            Some(SourceMessage::Image(file)) => {
-                Source::Image(Picture::read(&format!("{field}.image"), file).await?)
-            }
-            Some(SourceMessage::ImageEmbedding(embedding)) => {
-                values(&format!("{field}.image_embedding.tensor"), embedding.tensor.as_ref())?;
-                Source::Embedding(embedding)
-            }
-            Some(SourceMessage::Text(text)) if texts => {
-                check_text(&format!("{field}.text"), &text)?;
-                Source::Text(text)
-            }
-            Some(SourceMessage::Text(_)) => {
+            None => return Err(no_source(field)),
+            Some(SourceMessage::Text(_)) if !texts => {
                 let problem = "a caption has no picture; give a picture or an embedding";
                 return Err(FieldError::new(format!("{field}.text"), problem).into());
+            }
+            Some(SourceMessage::Image(file)) => {
+                Source::One(Part::read(field, mix_part::Source::Image(file)).await?)
+            }
+            Some(SourceMessage::ImageEmbedding(embedding)) => {
+                Source::One(Part::read(field, mix_part::Source::ImageEmbedding(embedding)).await?)
+            }
+            Some(SourceMessage::Text(text)) => {
+                Source::One(Part::read(field, mix_part::Source::Text(text)).await?)
+            }
+            Some(SourceMessage::Mix(mix)) => {
+                let weights = weights(field, &mix)?;
+                let mut parts = Vec::new();
+                for (index, (part, weight)) in mix.parts.into_iter().zip(weights).enumerate() {
+                    let field = format!("{field}.mix.parts[{index}]");
+                    let source = part.source.ok_or_else(|| no_source(&field))?;
+                    parts.push((Part::read(&field, source).await?, weight));
+                }
+                Source::Mix(parts)
             }
         };
         if let Some(x_t) = &x_t {
@@ -105,14 +119,13 @@ impl LatentPlan {
         events: &ImageEvents,
     ) -> Result<Embedding, Error> {
         match &self.source {
-            Source::Image(picture) => picture.embedding(pipeline, context).await,
-            Source::Embedding(embedding) => Ok(embedding.clone()),
-            Source::Text(text) => {
-                let request =
-                    GenerateImageRequest { prompt: text.clone(), seed: Some(seed), ..Default::default() };
-                let plan = settled(pipeline, context, true, |facts| Plan::new(&request, facts)).await?;
-                let texts = pipeline.encode(context, &plan).await?;
-                pipeline.sample_embedding(context, &plan, &texts, events).await
+            Source::One(part) => part.embedding(pipeline, context, seed, events).await,
+            Source::Mix(parts) => {
+                let mut embeddings = Vec::new();
+                for (part, weight) in parts {
+                    embeddings.push((part.embedding(pipeline, context, seed, events).await?, *weight));
+                }
+                mix(&self.field, &embeddings)
             }
         }
     }
@@ -129,7 +142,7 @@ impl LatentPlan {
     ) -> Result<Option<Tensor>, Error> {
         match (&self.x_t, &self.source, inversion) {
             (Some(x_t), _, _) => Ok(Some(x_t.clone())),
-            (None, Source::Image(picture), Some(inversion)) => {
+            (None, Source::One(Part::Image(picture)), Some(inversion)) => {
                 let inverted =
                     run_inversion(pipeline, context, texts, picture, embedding, inversion, events).await?;
                 Ok(Some(inverted.x_t))
@@ -142,6 +155,48 @@ impl LatentPlan {
     pub(super) fn field(&self) -> &str {
         &self.field
     }
+}
+
+impl Part {
+    async fn read(field: &str, source: mix_part::Source) -> Result<Self, Error> {
+        Ok(match source {
+            mix_part::Source::Image(file) => {
+                Self::Image(Picture::read(&format!("{field}.image"), file).await?)
+            }
+            mix_part::Source::ImageEmbedding(embedding) => {
+                values(&format!("{field}.image_embedding.tensor"), embedding.tensor.as_ref())?;
+                Self::Embedding(embedding)
+            }
+            mix_part::Source::Text(text) => {
+                check_text(&format!("{field}.text"), &text)?;
+                Self::Text(text)
+            }
+        })
+    }
+
+    async fn embedding(
+        &self,
+        pipeline: &Pipeline,
+        context: &RequestContext,
+        seed: u64,
+        events: &ImageEvents,
+    ) -> Result<Embedding, Error> {
+        match self {
+            Self::Image(picture) => picture.embedding(pipeline, context).await,
+            Self::Embedding(embedding) => Ok(embedding.clone()),
+            Self::Text(text) => {
+                let request =
+                    GenerateImageRequest { prompt: text.clone(), seed: Some(seed), ..Default::default() };
+                let plan = settled(pipeline, context, true, |facts| Plan::new(&request, facts)).await?;
+                let texts = pipeline.encode(context, &plan).await?;
+                pipeline.sample_embedding(context, &plan, &texts, events).await
+            }
+        }
+    }
+}
+
+fn no_source(field: &str) -> Error {
+    FieldError::new(format!("{field}.source"), "missing, give a picture or an embedding").into()
 }
 
 /// The values of a tensor of any shape.

@@ -2,7 +2,7 @@
 
 use futures::FutureExt;
 use unclip_proto::v1::{DrawOptions, GenerateImageRequest, InversionOptions, Sampler, SamplingOptions};
-use unclip_proto::{FieldError, STEPS};
+use unclip_proto::{FieldError, STEPS as STEP_RANGE};
 use unclip_service::{Error, RequestContext};
 
 use crate::pipeline::Pipeline;
@@ -12,7 +12,7 @@ use crate::plan::{Plan, StageFacts};
 const MAX_REFINEMENTS: u32 = 10;
 
 /// Steps of an inversion and of the way back, unless given.
-const INVERSION_STEPS: u32 = 50;
+pub(super) const STEPS: u32 = 50;
 
 /// A plan whose gaps are filled with what the stages say. What no stage needs to be asked for is refused at once.
 pub(super) async fn settled(
@@ -81,9 +81,10 @@ impl InversionPlan {
     /// Validates options and fills their gaps.
     pub(super) fn new(options: Option<&InversionOptions>) -> Result<Self, FieldError> {
         let options = options.copied().unwrap_or_default();
-        let steps = options.steps.unwrap_or(INVERSION_STEPS);
-        if !STEPS.contains(&steps) {
-            return Err(FieldError::out_of_range("inversion.steps", steps, STEPS.start(), STEPS.end()));
+        let steps = options.steps.unwrap_or(STEPS);
+        if !STEP_RANGE.contains(&steps) {
+            let (low, high) = (STEP_RANGE.start(), STEP_RANGE.end());
+            return Err(FieldError::out_of_range("inversion.steps", steps, low, high));
         }
         let refinements = options.refinements.unwrap_or(0);
         if refinements > MAX_REFINEMENTS {

@@ -10,8 +10,9 @@ use tracing::Instrument;
 use unclip_proto::v1::generate_image_response::Event;
 use unclip_proto::v1::{
     DiffImageResponse, EditImageResponse, GenerateImageResponse, InterpolateImagesResponse,
-    InvertImageResponse, VaryImageResponse, diff_image_response, edit_image_response,
-    interpolate_images_response, invert_image_response, vary_image_response,
+    InvertImageResponse, ReconstructImageResponse, VaryImageResponse, diff_image_response,
+    edit_image_response, interpolate_images_response, invert_image_response, reconstruct_image_response,
+    vary_image_response,
 };
 use unclip_service::Error;
 
@@ -79,6 +80,7 @@ same_events!(
     VaryImageResponse in vary_image_response,
     InterpolateImagesResponse in interpolate_images_response,
     DiffImageResponse in diff_image_response,
+    ReconstructImageResponse in reconstruct_image_response,
     EditImageResponse in edit_image_response
 );
 

@@ -127,7 +127,8 @@ impl Task for DecoderTask {
         let simple = objective.loss(&predicted, inputs.get("x_0")?, noise, levels);
         let implied = objective.noise(&predicted, &x_t, levels);
         let bound = variance_bound(noise, &implied, &variance, levels, timesteps);
-        Ok(Loss { total: &simple + &bound, parts: vec![("simple", simple), ("variance_bound", bound)] })
+        let total = &simple + &bound * objective.variance_weight;
+        Ok(Loss { total, parts: vec![("simple", simple), ("variance_bound", bound)] })
     }
 
     fn sheet(&self, network: &DecoderNetwork) -> Result<Option<RgbImage>, TrainError> {

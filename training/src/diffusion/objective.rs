@@ -28,7 +28,7 @@ impl Prediction {
 }
 
 /// What is predicted, and the weights of its squared error.
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Objective {
     /// What the network predicts.
@@ -37,11 +37,22 @@ pub struct Objective {
     /// (arXiv 2303.09556), a lower end of 1 the truncated SNR (arXiv 2202.00512, section 4). Absent: the error of what is
     /// predicted, unweighted.
     pub snr: Option<[f64; 2]>,
+    /// Weight of the bound that trains a learned variance. 1 is the paper's, where the noise is predicted; the noise that an
+    /// x_0 implies is far off at the first timesteps, and their few rows would outweigh all others' gradients.
+    pub variance_weight: f64,
+}
+
+impl Default for Objective {
+    fn default() -> Self {
+        Self { prediction: Prediction::default(), snr: None, variance_weight: 1.0 }
+    }
 }
 
 impl Objective {
     /// Adds what is wrong to `problems`.
     pub fn check(&self, problems: &mut Problems) {
+        let weight = self.variance_weight;
+        problems.expect("objective.variance_weight", weight, (0.0..=10.0).contains(&weight), "0 to 10");
         let Some([low, high]) = self.snr else { return };
         let range = format!("[{low}, {high}]");
         problems.expect("objective.snr", &range, low >= 0.0 && high > low, "two numbers, 0 <= low < high");
@@ -85,7 +96,7 @@ mod tests {
     }
 
     fn objective(prediction: Prediction, snr: Option<[f64; 2]>) -> Objective {
-        Objective { prediction, snr }
+        Objective { prediction, snr, ..Objective::default() }
     }
 
     #[test]
