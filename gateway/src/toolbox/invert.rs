@@ -5,8 +5,8 @@ use image::RgbImage;
 use unclip_proto::v1::invert_image_response::Event;
 use unclip_proto::v1::invert_response::Event as InvertEvent;
 use unclip_proto::v1::{
-    DecodeRequest, Embedding, ImageFormat, InvertImageRequest, InvertImageResponse, InvertRequest,
-    InvertedImage, NoisePosition, Stage, Tensor,
+    DecodeRequest, Embedding, InvertImageRequest, InvertImageResponse, InvertRequest, InvertedImage,
+    NoisePosition, Stage, Tensor,
 };
 use unclip_service::{Error, RequestContext};
 
@@ -14,7 +14,7 @@ use super::latent::{Picture, values};
 use super::options::{InversionPlan, plan, way_back};
 use super::stream::{EventStream, run};
 use crate::events::ImageEvents;
-use crate::picture;
+use crate::picture::{self, FileFormat};
 use crate::pipeline::{Pipeline, Texts, cut_off};
 use crate::plan::StageFacts;
 use crate::stages::names;
@@ -63,7 +63,7 @@ async fn there_and_back(
     Ok(InvertedImage {
         image_embedding: Some(embedding),
         x_t: Some(inverted.x_t),
-        reconstruction: picture::encode(&unit, height, width, ImageFormat::Png)?.into(),
+        reconstruction: picture::encode(&unit, height, width, FileFormat::Png)?.into(),
         round_trip_error: distance(&inverted.image, &reconstructed),
         decoder: Some(way_back(inversion.steps)),
         model_fingerprint: inverted.model_fingerprint,
