@@ -143,7 +143,7 @@ mod tests {
         let image = RgbImage::from_fn(16, 16, |x, y| image::Rgb([u8::try_from(y * 16 + x).unwrap(); 3]));
         let there = values("image", Some(&tensor(&image))).unwrap();
         let unit: Vec<f32> = there.iter().map(|value| (value * 0.5 + 0.5).clamp(0.0, 1.0)).collect();
-        let file = picture::encode(&unit, 16, 16, ImageFormat::Png).unwrap();
+        let file = picture::encode(&unit, 16, 16, FileFormat::Png).unwrap();
         assert_eq!(image::load_from_memory(&file).unwrap().into_rgb8(), image);
     }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::body::{Body, BodyDataStream};
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
 use multer::{Field, Multipart};
@@ -27,7 +27,7 @@ const FILES: [&str; 4] = ["image", "image[]", "mask", "markup"];
 /// How long a client may send nothing in the middle of a body.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// What is read and thrown away beyond a limit, so that a client that sends first and listens later gets to hear of it.
+/// What is read and thrown away of a refused body, in bytes.
 const DRAINED: usize = 64 << 20;
 
 /// What kind of body it is.
@@ -93,12 +93,10 @@ impl<'a> Upload<'a> {
         let Some(chunk) = self.chunk().await? else { return Ok(None) };
         self.read += chunk.len();
         if self.read > self.limit {
-            self.drain().await;
             let message = format!("the body is too large, at most {} bytes are allowed", self.limit);
             return Err(ApiError::too_large(None, message));
         }
         if !self.share.grow(chunk.len()) {
-            self.drain().await;
             return Err(ApiError::no_room("too many uploads at a time; try again"));
         }
         Ok(Some(chunk))
@@ -107,25 +105,19 @@ impl<'a> Upload<'a> {
     async fn chunk(&mut self) -> Result<Option<Bytes>, ApiError> {
         let chunk = tokio::time::timeout(PATIENCE, self.stream.next()).await;
         let chunk = chunk.map_err(|_| {
-            ApiError::stalled(format!(
-                "nothing came for {} seconds in the middle of the body",
-                PATIENCE.as_secs()
-            ))
+            let seconds = PATIENCE.as_secs();
+            ApiError::stalled(format!("nothing came for {seconds} seconds in the middle of the body"))
         })?;
         chunk.transpose().map_err(|_| ApiError::body("the body was cut off"))
     }
 
-    async fn drain(&mut self) {
-        let mut drained = 0;
-        while drained < DRAINED
-            && let Ok(Some(chunk)) = self.chunk().await
-        {
-            drained += chunk.len();
-        }
-    }
-
     /// The parameters of a JSON object.
     pub(super) async fn json(mut self) -> Result<Fields, ApiError> {
+        let fields = self.read_json().await;
+        self.drained(fields).await
+    }
+
+    async fn read_json(&mut self) -> Result<Fields, ApiError> {
         let mut body = BytesMut::new();
         while let Some(chunk) = self.next().await? {
             body.extend_from_slice(&chunk);
@@ -138,8 +130,13 @@ impl<'a> Upload<'a> {
     }
 
     /// The parameters of a form.
-    pub(super) async fn form(self, boundary: String) -> Result<Fields, ApiError> {
-        let chunks = futures::stream::try_unfold(self, async |mut upload| {
+    pub(super) async fn form(mut self, boundary: String) -> Result<Fields, ApiError> {
+        let fields = self.read_form(boundary).await;
+        self.drained(fields).await
+    }
+
+    async fn read_form(&mut self, boundary: String) -> Result<Fields, ApiError> {
+        let chunks = futures::stream::try_unfold(self, async |upload| {
             Ok::<_, ApiError>(upload.next().await?.map(|chunk| (chunk, upload)))
         });
         let mut parts = Multipart::new(chunks, boundary);
@@ -153,6 +150,19 @@ impl<'a> Upload<'a> {
             add(&mut fields, part).await?;
         }
         Ok(fields)
+    }
+
+    /// After a refusal, reads what is still to come, so that a client that sends first and listens later gets to hear of it.
+    async fn drained<T>(&mut self, result: Result<T, ApiError>) -> Result<T, ApiError> {
+        if result.as_ref().is_err_and(|error| error.status != StatusCode::REQUEST_TIMEOUT) {
+            let mut drained = 0;
+            while drained < DRAINED
+                && let Ok(Some(chunk)) = self.chunk().await
+            {
+                drained += chunk.len();
+            }
+        }
+        result
     }
 }
 
@@ -174,22 +184,13 @@ async fn add(fields: &mut Fields, part: Field<'_>) -> Result<(), ApiError> {
 /// All of a part, at most `limit` bytes.
 async fn content(mut part: Field<'_>, name: &str, limit: usize) -> Result<Bytes, ApiError> {
     let mut content = BytesMut::new();
-    let mut len = 0;
     while let Some(chunk) = part.chunk().await.map_err(broken)? {
-        len += chunk.len();
-        // The rest is read all the same, to answer a client that listens after it has sent.
-        if len <= limit {
-            content.extend_from_slice(&chunk);
-        } else {
-            content.clear();
+        if content.len() + chunk.len() > limit {
+            let name = shortened(name);
+            let message = format!("{name}: too large, at most {limit} bytes are allowed");
+            return Err(ApiError::too_large(Some(&name), message));
         }
-    }
-    if len > limit {
-        let name = shortened(name);
-        return Err(ApiError::too_large(
-            Some(&name),
-            format!("{name}: {len} bytes, at most {limit} are allowed"),
-        ));
+        content.extend_from_slice(&chunk);
     }
     Ok(content.freeze())
 }

@@ -24,7 +24,8 @@ mod tests;
 mod variations;
 
 use axum::Router;
-use axum::http::{Method, Uri};
+use axum::extract::OriginalUri;
+use axum::http::Method;
 use axum::routing::{get, post};
 use unclip_service::{Error, Transport};
 
@@ -50,10 +51,11 @@ pub(super) fn routes(gateway: &Transport, args: &HttpArgs) -> Result<Router, Err
         .with_state(Api::new(gateway.clone(), args)?))
 }
 
-async fn unknown_route(method: Method, uri: Uri) -> ApiError {
-    ApiError::not_found(format!("there is no {method} {}; docs/api.md lists what there is", uri.path()))
+async fn unknown_route(method: Method, OriginalUri(uri): OriginalUri) -> ApiError {
+    let path = names::shortened(uri.path());
+    ApiError::not_found(format!("there is no {method} {path}; docs/api.md lists what there is"))
 }
 
-async fn wrong_method(method: Method, uri: Uri) -> ApiError {
-    ApiError::wrong_method(format!("{} does not take {method}", uri.path()))
+async fn wrong_method(method: Method, OriginalUri(uri): OriginalUri) -> ApiError {
+    ApiError::wrong_method(format!("{} does not take {method}", names::shortened(uri.path())))
 }
