@@ -381,6 +381,11 @@ def busy_refuses_and_serves_who_comes_again():
                 assert error.code == "rate_limit_exceeded" and "queue is full" in error.message, error
                 assert 1 <= int(error.response.headers["retry-after"]) <= 30
                 assert 0 < int(error.response.headers["retry-after-ms"]) <= 30_000
+            try:
+                await own.images.generate(prompt="a red fox", stream=True, extra_body=MANY)
+                raise AssertionError("a stream was begun")
+            except openai.RateLimitError as error:
+                assert error.code == "rate_limit_exceeded", error
             statuses = []
 
             async def make_room(response):

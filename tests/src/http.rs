@@ -72,8 +72,11 @@ pub fn send(server: &Server, request: &str, headers: &[&str], body: &[u8]) -> An
     Answer::read(&mut stream)
 }
 
-/// A form, and the header that goes with it. A part is its name, its file name (empty for a text) and its content.
-pub fn form(parts: &[(&str, &str, &[u8])]) -> (&'static str, Vec<u8>) {
+/// A part of a form: its name, its file name (empty for a text) and its content.
+pub type Part<'a> = (&'a str, &'a str, &'a [u8]);
+
+/// A form, and the header that goes with it.
+pub fn form(parts: &[Part]) -> (&'static str, Vec<u8>) {
     let mut body = Vec::new();
     for (name, file, content) in parts {
         let file = if file.is_empty() { String::new() } else { format!("; filename=\"{file}\"") };

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a panic in a test is the report")]
 
+use std::io::Read;
 use std::process::Command;
 
 use base64::Engine as _;
@@ -9,7 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use image::{Rgba, RgbaImage};
 use serde_json::json;
 use unclip_tests::{
-    Answer, CPU, Cluster, Server, form, gradient, head, png_file, repository, send, send_raw, wait_for,
+    Answer, CPU, Cluster, Part, Server, form, gradient, head, png_file, repository, send, send_raw, wait_for,
 };
 
 const JSON: &str = "Content-Type: application/json";
@@ -62,8 +63,11 @@ async fn the_official_client_comes_again_when_a_queue_was_full() {
     run_client(&cluster.gateway_to_decoder(&decoder, &[]).await, "busy", 1);
 }
 
+/// Status, param, code and a part of the message.
+type Refusal<'a> = (u16, Option<&'a str>, &'a str, &'a str);
+
 /// Holds when an answer is the error object of a refusal.
-fn assert_refused(answer: &Answer, status: u16, param: Option<&str>, code: &str, text: &str) {
+fn assert_refused(answer: &Answer, (status, param, code, text): Refusal) {
     assert_eq!(answer.status, status, "{answer:?}");
     assert!(answer.header("x-request-id").is_some_and(|id| !id.is_empty()), "{answer:?}");
     assert_eq!(answer.header("content-type"), Some("application/json"));
@@ -81,70 +85,60 @@ async fn what_no_client_sends_is_refused_with_the_error_object() {
     let unbounded = "Content-Type: multipart/form-data";
     let large = json!({"prompt": "a".repeat(2 << 20)}).to_string();
     let deep = "[".repeat(10_000);
-    let cases: [(&str, &[&str], &[u8], u16, Option<&str>, &str, &str); 20] = [
-        (GENERATIONS, &[JSON], b"{\"prompt\": ", 400, None, "invalid_body", "no JSON"),
-        (GENERATIONS, &[JSON], b"", 400, None, "invalid_body", "no JSON"),
-        (GENERATIONS, &[JSON], b"[]", 400, None, "invalid_body", "must be a JSON object"),
-        (GENERATIONS, &[JSON], b"{\"prompt\": \"\xff\"}", 400, None, "invalid_body", "no JSON"),
-        (GENERATIONS, &[JSON], deep.as_bytes(), 400, None, "invalid_body", "no JSON"),
-        (GENERATIONS, &[JSON], b"{}", 400, Some("prompt"), "missing_required_parameter", "required"),
+    let cases: [(&str, &[&str], &[u8], Refusal); 20] = [
+        (GENERATIONS, &[JSON], b"{\"prompt\": ", (400, None, "invalid_body", "no JSON")),
+        (GENERATIONS, &[JSON], b"", (400, None, "invalid_body", "no JSON")),
+        (GENERATIONS, &[JSON], b"[]", (400, None, "invalid_body", "must be a JSON object")),
+        (GENERATIONS, &[JSON], b"{\"prompt\": \"\xff\"}", (400, None, "invalid_body", "no JSON")),
+        (GENERATIONS, &[JSON], deep.as_bytes(), (400, None, "invalid_body", "no JSON")),
+        (GENERATIONS, &[JSON], b"{}", (400, Some("prompt"), "missing_required_parameter", "required")),
         (
             GENERATIONS,
             &[JSON],
             b"{\"prompt\": null}",
-            400,
-            Some("prompt"),
-            "missing_required_parameter",
-            "required",
+            (400, Some("prompt"), "missing_required_parameter", "required"),
         ),
         (
             GENERATIONS,
             &[JSON],
             b"{\"prompt\": [\"a\"]}",
-            400,
-            Some("prompt"),
-            "invalid_value",
-            "a list where a text",
+            (400, Some("prompt"), "invalid_value", "a list where a text"),
         ),
         (
             GENERATIONS,
             &[JSON],
             b"{\"prompt\": \"a\", \"n\": \"2\"}",
-            400,
-            Some("n"),
-            "invalid_value",
-            "\"2\" is not a whole",
+            (400, Some("n"), "invalid_value", "\"2\" is not a whole"),
         ),
         (
             GENERATIONS,
             &[JSON],
             b"{\"prompt\": \"a\", \"seed\": 1.5}",
-            400,
-            Some("seed"),
-            "invalid_value",
-            "1.5 is not",
+            (400, Some("seed"), "invalid_value", "1.5 is not"),
         ),
         (
             GENERATIONS,
             &[JSON],
             b"{\"prompt\": \"a\", \"guidance\": 1e99}",
-            400,
-            Some("guidance"),
-            "invalid_value",
-            "number",
+            (400, Some("guidance"), "invalid_value", "number"),
         ),
-        (GENERATIONS, &[JSON], large.as_bytes(), 413, None, "body_too_large", "at most 1048576 bytes"),
-        (GENERATIONS, &[plain], b"a fox", 415, None, "unsupported_content_type", "`text/plain`"),
-        (GENERATIONS, &[], b"{}", 415, None, "unsupported_content_type", "no content type"),
-        (VARIATIONS, &[JSON], b"{}", 415, None, "unsupported_content_type", "takes multipart/form-data"),
-        (EDITS, &[unbounded], b"", 415, None, "unsupported_content_type", "boundary"),
-        ("GET /v1/images/generations", &[], b"", 405, None, "method_not_allowed", "does not take GET"),
-        ("POST /v1/chat/completions", &[JSON], b"{}", 404, None, "not_found", "no POST /v1/chat/completions"),
-        ("GET /v1/images/files/../../etc", &[], b"", 404, None, "not_found", "there is no"),
-        ("GET /v1/models/none", &[], b"", 404, Some("model"), "model_not_found", "use `unclip`"),
+        (GENERATIONS, &[JSON], large.as_bytes(), (413, None, "body_too_large", "at most 1048576 bytes")),
+        (GENERATIONS, &[plain], b"a fox", (415, None, "unsupported_content_type", "`text/plain`")),
+        (GENERATIONS, &[], b"{}", (415, None, "unsupported_content_type", "no content type")),
+        (VARIATIONS, &[JSON], b"{}", (415, None, "unsupported_content_type", "takes multipart/form-data")),
+        (EDITS, &[unbounded], b"", (415, None, "unsupported_content_type", "boundary")),
+        ("GET /v1/images/generations", &[], b"", (405, None, "method_not_allowed", "does not take GET")),
+        (
+            "POST /v1/chat/completions",
+            &[JSON],
+            b"{}",
+            (404, None, "not_found", "no POST /v1/chat/completions"),
+        ),
+        ("GET /v1/images/files/../../etc", &[], b"", (404, None, "not_found", "there is no")),
+        ("GET /v1/models/none", &[], b"", (404, Some("model"), "model_not_found", "use `unclip`")),
     ];
-    for (request, headers, body, status, param, code, text) in cases {
-        assert_refused(&send(server, request, headers, body), status, param, code, text);
+    for (request, headers, body, refusal) in cases {
+        assert_refused(&send(server, request, headers, body), refusal);
     }
     assert_eq!(send(server, "GET /v1/models", &["Authorization: Bearer anything"], b"").status, 200);
 }
@@ -158,36 +152,33 @@ async fn forms_that_are_damaged_or_too_large_are_refused() {
     let three: Vec<_> = ["image", "mask", "other"].map(|name| (name, "a", &huge[1..])).to_vec();
     let many: Vec<_> = (0..65).map(|_| ("image[]", "a.png", &b""[..])).collect();
     let good = ("image", "a.png", &image[..]);
-    let cases: [(&[(&str, &str, &[u8])], u16, Option<&str>, &str, &str); 9] = [
-        (&[("prompt", "", b"a fox")], 400, Some("image"), "missing_required_parameter", "required"),
-        (&[good], 400, Some("prompt"), "missing_required_parameter", "required"),
-        (&[good, ("prompt", "", b"a"), ("prompt", "", b"b")], 400, Some("prompt"), "invalid_value", "twice"),
-        (&[good, ("prompt", "", b"\xff")], 400, Some("prompt"), "invalid_value", "UTF-8"),
-        (&[good, ("prompt", "", &[b'a'; 70_000])], 413, Some("prompt"), "body_too_large", "at most 65536"),
+    let cases: [(&[Part], Refusal); 9] = [
+        (&[("prompt", "", b"a fox")], (400, Some("image"), "missing_required_parameter", "required")),
+        (&[good], (400, Some("prompt"), "missing_required_parameter", "required")),
+        (
+            &[good, ("prompt", "", b"a"), ("prompt", "", b"b")],
+            (400, Some("prompt"), "invalid_value", "twice"),
+        ),
+        (&[good, ("prompt", "", b"\xff")], (400, Some("prompt"), "invalid_value", "UTF-8")),
+        (&[good, ("prompt", "", &[b'a'; 70_000])], (413, Some("prompt"), "body_too_large", "at most 65536")),
         (
             &[good, ("prompt", "", b"a"), ("steps", "", b"two")],
-            400,
-            Some("steps"),
-            "invalid_value",
-            "whole number",
+            (400, Some("steps"), "invalid_value", "whole number"),
         ),
         (
             &[("image", "a.png", &huge), ("prompt", "", b"a")],
-            413,
-            Some("image"),
-            "body_too_large",
-            "at most 20971520",
+            (413, Some("image"), "body_too_large", "at most 20971520"),
         ),
-        (&three, 413, None, "body_too_large", "at most 42991616 bytes"),
-        (&many, 400, None, "invalid_body", "more than 64 parts"),
+        (&three, (413, None, "body_too_large", "at most 42991616 bytes")),
+        (&many, (400, None, "invalid_body", "more than 64 parts")),
     ];
-    for (parts, status, param, code, text) in cases {
+    for (parts, refusal) in cases {
         let (header, body) = form(parts);
-        assert_refused(&send(server, EDITS, &[header], &body), status, param, code, text);
+        assert_refused(&send(server, EDITS, &[header], &body), refusal);
     }
     let (header, body) = form(&[good]);
     let cut = send(server, EDITS, &[header], &body[..body.len() / 2]);
-    assert_refused(&cut, 400, None, "invalid_body", "the form can't be read");
+    assert_refused(&cut, (400, None, "invalid_body", "the form can't be read"));
 }
 
 #[tokio::test]
@@ -198,7 +189,7 @@ async fn uploads_share_one_limit() {
     let (header, body) = form(&[("image", "a.png", &file), ("mask", "b.png", &file), ("prompt", "", b"a")]);
     let held = send_raw(&server, &[&head(EDITS, &[header], body.len()), &body[..36 << 20]].concat());
     let answer = send(&server, EDITS, &[header], &body);
-    assert_refused(&answer, 503, None, "overloaded", "too many uploads");
+    assert_refused(&answer, (503, None, "overloaded", "too many uploads"));
     assert_eq!(answer.header("retry-after"), Some("1"));
     drop(held);
     // What the client held is free again when it is gone.
@@ -258,10 +249,30 @@ async fn work_ends_when_the_client_hangs_up() {
 async fn a_stage_that_is_gone_is_told_with_a_time_to_come_again() {
     let mut cluster = Cluster::start("tiny", &CPU).await;
     cluster.upsampler.kill();
-    let body = json!({"prompt": "a red fox", "steps": 2, "prior_steps": 2}).to_string();
-    for request in [body.clone(), body.replace('}', ", \"stream\": true}")] {
+    for stream in [false, true] {
+        let request =
+            json!({"prompt": "a red fox", "steps": 2, "prior_steps": 2, "stream": stream}).to_string();
         let answer = send(&cluster.gateway, GENERATIONS, &[JSON], request.as_bytes());
-        assert_refused(&answer, 503, None, "unavailable", "the upsampler can't be reached");
+        assert_refused(&answer, (503, None, "unavailable", "the upsampler can't be reached"));
         assert_eq!(answer.header("retry-after"), Some("1"));
     }
+}
+
+#[tokio::test]
+async fn a_stream_that_fails_ends_with_the_error_object() {
+    let mut cluster = Cluster::start("tiny", &CPU).await;
+    let body = json!({"prompt": "a red fox", "steps": 1000, "prior_steps": 2, "stream": true}).to_string();
+    let mut stream =
+        send_raw(&cluster.gateway, &[head(GENERATIONS, &[JSON], body.len()), body.into()].concat());
+    // The head comes when the decoder is at work.
+    let mut begun = [0; 12];
+    stream.read_exact(&mut begun).unwrap();
+    assert_eq!(begun, *b"HTTP/1.1 200");
+    cluster.decoder.kill();
+    let mut rest = String::new();
+    stream.read_to_string(&mut rest).unwrap();
+    assert!(rest.contains("content-type: text/event-stream"), "{rest}");
+    assert!(rest.contains("event: error\ndata: {\"error\":{"), "{rest}");
+    assert!(rest.contains("\"type\":\"server_error\""), "{rest}");
+    assert!(!rest.contains("completed"), "{rest}");
 }
