@@ -158,6 +158,10 @@ def any_takes_what_the_official_api_has_not():
     assert stages["STAGE_DECODER"]["sampler"] == "SAMPLER_DDIM" and stages["STAGE_DECODER"]["eta"] == 0.5
     text, embedding = image.embeddings["text"], image.embeddings["image"]
     assert len(text) == len(embedding) > 0 and text != embedding
+    again = generate({**extra, "image_embedding": embedding, "candidates": 1}).data[0]
+    assert again.embeddings["image"] == embedding and again.receipt["image_embedding_given"]
+    error = lambda: generate({"image_embedding": embedding[1:]})
+    refused(openai.BadRequestError, error, f"this model takes [{len(embedding)}]", param="image_embedding")
     blind = generate({"prior_mode": "caption_only", "return_embeddings": True}).data[0]
     assert blind.embeddings["image"] is None and blind.receipt["prior_mode"] == "PRIOR_MODE_CAPTION_ONLY"
 

@@ -85,7 +85,7 @@ async fn what_no_client_sends_is_refused_with_the_error_object() {
     let unbounded = "Content-Type: multipart/form-data";
     let large = json!({"prompt": "a".repeat(2 << 20)}).to_string();
     let deep = "[".repeat(10_000);
-    let cases: [(&str, &[&str], &[u8], Refusal); 20] = [
+    let cases: [(&str, &[&str], &[u8], Refusal); 24] = [
         (GENERATIONS, &[JSON], b"{\"prompt\": ", (400, None, "invalid_body", "no JSON")),
         (GENERATIONS, &[JSON], b"", (400, None, "invalid_body", "no JSON")),
         (GENERATIONS, &[JSON], b"[]", (400, None, "invalid_body", "must be a JSON object")),
@@ -135,6 +135,10 @@ async fn what_no_client_sends_is_refused_with_the_error_object() {
             (404, None, "not_found", "no POST /v1/chat/completions"),
         ),
         ("GET /v1/images/files/../../etc", &[], b"", (404, None, "not_found", "there is no")),
+        ("GET /v1/", &[], b"", (404, None, "not_found", "there is no GET /v1/")),
+        ("GET /v1", &[], b"", (404, None, "not_found", "there is no GET /v1")),
+        ("GET /v1/images/files/a%ff", &[], b"", (404, None, "not_found", "no such picture")),
+        ("GET /v1/models/a%ff", &[], b"", (404, Some("model"), "model_not_found", "use `unclip`")),
         ("GET /v1/models/none", &[], b"", (404, Some("model"), "model_not_found", "use `unclip`")),
     ];
     for (request, headers, body, refusal) in cases {

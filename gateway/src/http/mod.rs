@@ -4,6 +4,7 @@
 mod openai;
 
 use axum::Router;
+use axum::routing::any_service;
 use unclip_service::{Error, Transport};
 
 use crate::HttpArgs;
@@ -13,5 +14,7 @@ use crate::HttpArgs;
 /// # Errors
 /// A flag whose value can't be used.
 pub(crate) fn routes(gateway: &Transport, args: &HttpArgs) -> Result<Router, Error> {
-    Ok(Router::new().nest("/v1", openai::routes(gateway, args)?))
+    let api = openai::routes(gateway, args)?;
+    // A nested router does not see its own address with a slash at the end.
+    Ok(Router::new().route("/v1/", any_service(api.clone())).nest("/v1", api))
 }

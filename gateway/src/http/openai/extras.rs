@@ -1,6 +1,6 @@
 //! What this API has beyond the official one: parameters that clients send in `extra_body` or as further fields of a form.
 
-use unclip_proto::v1::{DrawOptions, GenerateImageRequest, PriorMode, Sampler, SamplingOptions};
+use unclip_proto::v1::{DrawOptions, GenerateImageRequest, PriorMode, Sampler, SamplingOptions, Tensor};
 
 use super::error::ApiError;
 use super::fields::Fields;
@@ -16,6 +16,7 @@ pub(super) struct Extras {
     pub(super) negative_prompt: String,
     pub(super) candidates: Option<u32>,
     pub(super) prior_mode: PriorMode,
+    pub(super) image_embedding: Option<Vec<f32>>,
     pub(super) return_embeddings: bool,
     pub(super) resample: Option<u32>,
 }
@@ -51,6 +52,7 @@ impl Extras {
         self.negative_prompt = fields.text("negative_prompt")?.unwrap_or_default();
         self.candidates = fields.count("candidates")?;
         self.prior_mode = fields.choice("prior_mode", &modes)?.unwrap_or_default();
+        self.image_embedding = fields.numbers("image_embedding")?;
         Ok(())
     }
 
@@ -75,7 +77,7 @@ impl Extras {
             preview_every,
             return_tensors: self.return_embeddings,
             prior_mode: self.prior_mode as i32,
-            image_embedding: None,
+            image_embedding: self.image_embedding.map(|values| Tensor::from_f32(&[values.len()], &values)),
         }
     }
 

@@ -101,10 +101,13 @@ impl Fields {
 
     /// A number.
     pub(super) fn number(&mut self, name: &str) -> Result<Option<f32>, ApiError> {
-        #[expect(clippy::cast_possible_truncation, reason = "what is no finite f32 is filtered out")]
-        let finite =
-            |value: &Value| value.as_f64().map(|value| value as f32).filter(|value| value.is_finite());
         self.parsed(name, finite, "a number")
+    }
+
+    /// A list of numbers.
+    pub(super) fn numbers(&mut self, name: &str) -> Result<Option<Vec<f32>>, ApiError> {
+        let list = |value: &Value| value.as_array()?.iter().map(finite).collect();
+        self.parsed(name, list, "a list of numbers")
     }
 
     /// Yes or no.
@@ -158,6 +161,11 @@ impl Fields {
             None => Ok(()),
         }
     }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "what is no finite f32 is filtered out")]
+fn finite(value: &Value) -> Option<f32> {
+    value.as_f64().map(|value| value as f32).filter(|value| value.is_finite())
 }
 
 fn kind(value: &Value) -> &'static str {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
@@ -62,8 +63,12 @@ impl Files {
 }
 
 /// `GET /v1/images/files/{name}`.
-pub(super) async fn fetch(State(api): State<Api>, Path(name): Path<String>) -> Result<Response, ApiError> {
+pub(super) async fn fetch(
+    State(api): State<Api>,
+    name: Result<Path<String>, PathRejection>,
+) -> Result<Response, ApiError> {
     let missing = || ApiError::not_found("there is no such picture; addresses live for 60 minutes at most");
+    let Path(name) = name.map_err(|_| missing())?;
     let file = api.settings().files.get(&name).await.ok_or_else(missing)?;
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static(file.mime)),

@@ -1,6 +1,7 @@
 //! `GET /v1/models`: the one model behind the gateway.
 
 use axum::Extension;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -24,9 +25,11 @@ pub(super) async fn list(
 pub(super) async fn retrieve(
     State(api): State<Api>,
     Extension(context): Extension<RequestContext>,
-    Path(name): Path<String>,
+    name: Result<Path<String>, PathRejection>,
 ) -> Result<Response, ApiError> {
     let own = &api.settings().model_name;
+    // A name that is no UTF-8 is no model's.
+    let name = name.map_or_else(|_| String::new(), |Path(name)| name);
     match name == *own {
         true => Ok(json_response(StatusCode::OK, &model(&api, &context).await?)),
         false => Err(ApiError::no_model(&name, own)),

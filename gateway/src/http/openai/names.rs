@@ -4,7 +4,8 @@
 const SHOWN: usize = 64;
 
 /// The gateway's fields that have another name here. What is not listed keeps its name.
-const RENAMED: [(&str, &str); 10] = [
+const RENAMED: [(&str, &str); 11] = [
+    ("image_embedding.shape", "image_embedding"),
     ("prior.steps", "prior_steps"),
     ("prior.guidance_scale", "prior_guidance"),
     ("decoder.steps", "steps"),
@@ -18,8 +19,18 @@ const RENAMED: [(&str, &str); 10] = [
 ];
 
 /// Parameters that keep the gateway's name.
-const SAME: [&str; 9] =
-    ["prompt", "negative_prompt", "n", "seed", "candidates", "image", "mask", "prior_mode", "resample"];
+const SAME: [&str; 10] = [
+    "prompt",
+    "negative_prompt",
+    "n",
+    "seed",
+    "candidates",
+    "image",
+    "mask",
+    "prior_mode",
+    "resample",
+    "image_embedding",
+];
 
 /// Splits the gateway's message about a field, `field: problem`, and names the field as it is named here.
 pub(super) fn of_field(message: &str) -> Option<(String, &str)> {
