@@ -371,11 +371,15 @@ def listed_addresses_begin_with_the_public_url():
 
 
 def busy_refuses_and_serves_who_comes_again():
+    # The delay that a full stage asks for grows with the steps before it.
+    long = {**MANY, "steps": 400}
+
     async def saturated():
         async with client(openai.AsyncOpenAI) as own:
-            draw = lambda **options: own.with_options(**options).images.generate(prompt="a red fox", extra_body=MANY)
-            # Of four, one is drawn and one waits.
-            pending = {asyncio.create_task(draw()) for _ in range(4)}
+            draw = lambda **options: own.with_options(**options).images.generate(prompt="a red fox", extra_body=long)
+            # A stream begins when its picture is being drawn. Of three more, one waits.
+            drawn = await own.images.generate(prompt="a red fox", stream=True, extra_body=long)
+            pending = {asyncio.create_task(draw()) for _ in range(3)}
             errors = []
             while len(errors) < 2:
                 done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
@@ -386,7 +390,7 @@ def busy_refuses_and_serves_who_comes_again():
                 assert 1 <= int(error.response.headers["retry-after"]) <= 30
                 assert 0 < int(error.response.headers["retry-after-ms"]) <= 30_000
             try:
-                await own.images.generate(prompt="a red fox", stream=True, extra_body=MANY)
+                await own.images.generate(prompt="a red fox", stream=True, extra_body=long)
                 raise AssertionError("a stream was begun")
             except openai.RateLimitError as error:
                 assert error.code == "rate_limit_exceeded", error
@@ -394,6 +398,7 @@ def busy_refuses_and_serves_who_comes_again():
 
             async def make_room(response):
                 statuses.append(response.status_code)
+                await drawn.close()
                 for task in pending:
                     task.cancel()
 

@@ -224,6 +224,21 @@ async fn kept_pixels_come_back_exactly() {
     assert!((0..16).any(|x| (0..32).any(|y| edited.get_pixel(x, y) != image.get_pixel(x, y))));
 }
 
+#[tokio::test]
+async fn whom_a_client_draws_for_is_in_no_log() {
+    let cluster = Cluster::shared("tiny").await;
+    let server = cluster.another_gateway(&["--log", "debug"]).await;
+    let body = json!({"prompt": "a red fox", "user": "one-person", "safety_identifier": "another-person",
+        "steps": 1, "prior_steps": 1, "upsampler_steps": 1});
+    let headers = [JSON, "X-Request-Id: whom-1", "Authorization: Bearer a-secret-key"];
+    let answer = send(&server, GENERATIONS, &headers, body.to_string().as_bytes());
+    assert_eq!((answer.status, answer.header("x-request-id")), (200, Some("whom-1")), "{answer:?}");
+    server.logged(&["answered", "\"status\":200", "whom-1"]).await;
+    for secret in ["one-person", "another-person", "a-secret-key"] {
+        assert!(!server.has_logged(secret), "{secret}");
+    }
+}
+
 /// What the engine of a stage counts now.
 fn engine(stage: &Server, metric: &str) -> f64 {
     stage.metrics().sum(metric, &[("engine", "decoder")])

@@ -16,7 +16,7 @@ use super::error::ApiError;
 use super::extras::Extras;
 use super::fields::Fields;
 use super::generations::{respond, settle};
-use super::news::news;
+use super::news::{News, news};
 use super::parameters::{Endpoint, Parameters};
 
 /// The longest body, in bytes: a picture, a mask and texts.
@@ -31,6 +31,12 @@ struct Canvas {
 
 /// Repaints a picture where its mask is transparent.
 pub(super) async fn edit(State(api): State<Api>, request: Request) -> Result<Response, ApiError> {
+    let (wanted, news) = begin(&api, request).await?;
+    respond(&api, wanted, Endpoint::Edits, news).await
+}
+
+/// Reads the request and hands it to the gateway. Its share of the memory for uploads is free again afterwards.
+async fn begin(api: &Api, request: Request) -> Result<(Wanted, News), ApiError> {
     let (parts, body) = request.into_parts();
     let share = api.settings().uploads.share();
     let upload = Upload::new(body, MAX_BODY, &share);
@@ -46,7 +52,7 @@ pub(super) async fn edit(State(api): State<Api>, request: Request) -> Result<Res
             (fields, canvas)
         }
     };
-    repaint(&api, &parts, fields, canvas).await
+    repaint(api, &parts, fields, canvas).await
 }
 
 fn of_form(fields: &mut Fields) -> Result<Canvas, ApiError> {
@@ -67,7 +73,12 @@ fn of_json(fields: &mut Fields) -> Result<Canvas, ApiError> {
     Ok(Canvas { image, mask: mask.unwrap_or_default() })
 }
 
-async fn repaint(api: &Api, parts: &Parts, mut fields: Fields, canvas: Canvas) -> Result<Response, ApiError> {
+async fn repaint(
+    api: &Api,
+    parts: &Parts,
+    mut fields: Fields,
+    canvas: Canvas,
+) -> Result<(Wanted, News), ApiError> {
     let prompt = fields.text("prompt")?.ok_or_else(|| ApiError::missing("prompt"))?;
     let parameters = Parameters::take(&mut fields, Endpoint::Edits)?;
     let extras = Extras::take(&mut fields, Endpoint::Edits)?;
@@ -83,5 +94,5 @@ async fn repaint(api: &Api, parts: &Parts, mut fields: Fields, canvas: Canvas) -
         mask: canvas.mask,
     };
     let messages = api.client().edit_image(context.request(message)).await?.into_inner();
-    respond(api, wanted, Endpoint::Edits, news(messages)).await
+    Ok((wanted, news(messages)))
 }

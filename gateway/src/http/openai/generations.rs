@@ -18,6 +18,12 @@ const MAX_BODY: usize = 1 << 20;
 
 /// Draws pictures of a caption.
 pub(super) async fn generate(State(api): State<Api>, request: Request) -> Result<Response, ApiError> {
+    let (wanted, news) = begin(&api, request).await?;
+    respond(&api, wanted, Endpoint::Generations, news).await
+}
+
+/// Reads the request and hands it to the gateway. Its share of the memory for uploads is free again afterwards.
+async fn begin(api: &Api, request: Request) -> Result<(Wanted, News), ApiError> {
     let (parts, body) = request.into_parts();
     expect_json(&parts.headers)?;
     let share = api.settings().uploads.share();
@@ -28,11 +34,11 @@ pub(super) async fn generate(State(api): State<Api>, request: Request) -> Result
     fields.finish()?;
 
     let context = RequestContext::of(&parts.extensions);
-    let wanted = Wanted::new(&api, &parts, parameters, extras.return_embeddings)?;
-    let every = settle(&api, &context, &wanted.parameters, &extras).await?;
+    let wanted = Wanted::new(api, &parts, parameters, extras.return_embeddings)?;
+    let every = settle(api, &context, &wanted.parameters, &extras).await?;
     let message = extras.generation(prompt, &wanted.parameters, every);
     let messages = api.client().generate_image(context.request(message)).await?.into_inner();
-    respond(&api, wanted, Endpoint::Generations, news(messages)).await
+    Ok((wanted, news(messages)))
 }
 
 /// Checks what depends on the model, and says after how many steps previews are wanted.

@@ -13,7 +13,7 @@ use super::body::{Upload, expect_form};
 use super::error::ApiError;
 use super::extras::Extras;
 use super::generations::{respond, settle};
-use super::news::news;
+use super::news::{News, news};
 use super::parameters::{Endpoint, Parameters};
 
 /// The longest body, in bytes: a picture and texts.
@@ -21,6 +21,12 @@ const MAX_BODY: usize = MAX_BYTES + (1 << 20);
 
 /// Draws variations of a picture.
 pub(super) async fn vary(State(api): State<Api>, request: Request) -> Result<Response, ApiError> {
+    let (wanted, news) = begin(&api, request).await?;
+    respond(&api, wanted, Endpoint::Variations, news).await
+}
+
+/// Reads the request and hands it to the gateway. Its share of the memory for uploads is free again afterwards.
+async fn begin(api: &Api, request: Request) -> Result<(Wanted, News), ApiError> {
     let (parts, body) = request.into_parts();
     let boundary = expect_form(&parts.headers)?;
     let share = api.settings().uploads.share();
@@ -31,13 +37,13 @@ pub(super) async fn vary(State(api): State<Api>, request: Request) -> Result<Res
     fields.finish()?;
 
     let context = RequestContext::of(&parts.extensions);
-    let wanted = Wanted::new(&api, &parts, parameters, extras.return_embeddings)?;
-    settle(&api, &context, &wanted.parameters, &extras).await?;
+    let wanted = Wanted::new(api, &parts, parameters, extras.return_embeddings)?;
+    settle(api, &context, &wanted.parameters, &extras).await?;
     let message = VaryImageRequest {
         latent: Some(Latent { source: Some(Source::Image(image)), x_t: None }),
         n: wanted.parameters.n,
         options: Some(extras.drawing(&wanted.parameters)),
     };
     let messages = api.client().vary_image(context.request(message)).await?.into_inner();
-    respond(&api, wanted, Endpoint::Variations, news(messages)).await
+    Ok((wanted, news(messages)))
 }
