@@ -13,9 +13,10 @@ setup: ## Fetch the native libraries (libtorch, ONNX Runtime) into .native/; nee
 	@scripts/need.sh c++ g++
 	@python3 scripts/setup_native.py
 
-setup-tests: setup ## What the tests need besides: a Redis server, Python's gRPC client
+setup-tests: setup ## What the tests need besides: a Redis server, Python's gRPC client, OpenAI's client
 	@scripts/need.sh redis-server redis-server
 	@scripts/pip_target.sh tests/clients/requirements.txt .python/clients
+	@scripts/pip_target.sh tests/clients/openai-requirements.txt .python/openai
 
 setup-tools: ## What `make lint` needs besides: buf, from the npm registry
 	@scripts/need.sh npm npm

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::ArgGroup;
-use unclip_gateway::CacheArgs;
+use unclip_gateway::{CacheArgs, HttpArgs};
 use unclip_proto::v1::unclip_service_client::UnclipServiceClient;
 use unclip_service::{MAX_MESSAGE_BYTES, TelemetryArgs, Transport, connect, in_process};
 use unclip_stage::{BundleArgs, DeviceArgs, EngineArgs, NetworkArgs, OnnxRuntimeArgs};
@@ -60,6 +60,7 @@ impl ConnectionArgs {
             },
             onnxruntime: self.onnxruntime.clone(),
             cache: CacheArgs::in_memory(),
+            http: HttpArgs::default(),
         };
         Ok(in_process(services(&local).await?))
     }

@@ -62,6 +62,7 @@ impl DrawArgs {
             decoder: (decoder != SamplingOptions::default()).then_some(decoder),
             upsampler: Some(upsampler),
             format: format_of(&self.output)? as i32,
+            jpeg_quality: None,
             preview_every: 0,
             return_tensors: false,
         })

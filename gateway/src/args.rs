@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, ValueEnum, value_parser};
 use unclip_service::{Error, connect};
 
 use crate::Stages;
@@ -91,4 +91,46 @@ impl CacheArgs {
             }),
         }
     }
+}
+
+/// How the gateway answers over HTTP.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "HTTP")]
+pub struct HttpArgs {
+    /// Address that clients reach this server at, for the addresses of pictures. Absent: http:// and the request's Host header
+    #[arg(long, env = "UNCLIP_PUBLIC_URL", value_name = "URL")]
+    pub public_url: Option<String>,
+    /// Name of the model in OpenAI's API
+    #[arg(long, env = "UNCLIP_MODEL_NAME", default_value = "unclip", value_name = "NAME")]
+    pub model_name: String,
+    /// Model names that OpenAI's API takes: `any` draws with the one model, `listed` refuses all but its name
+    #[arg(long, env = "UNCLIP_OPENAI_MODELS", value_enum, default_value_t = ModelNames::Any, value_name = "any|listed")]
+    pub openai_models: ModelNames,
+    /// Memory for pictures that are fetched by their address within 60 minutes, in MiB; the oldest go first
+    #[arg(long, env = "UNCLIP_PICTURES_MIB", default_value_t = 256, value_parser = value_parser!(u32).range(1..=65_536), value_name = "MIB")]
+    pub pictures_mib: u32,
+    /// Memory for uploads under way, in MiB; beyond it they are refused with 503
+    #[arg(long, env = "UNCLIP_UPLOADS_MIB", default_value_t = 512, value_parser = value_parser!(u32).range(64..=65_536), value_name = "MIB")]
+    pub uploads_mib: u32,
+}
+
+impl Default for HttpArgs {
+    fn default() -> Self {
+        Self {
+            public_url: None,
+            model_name: "unclip".to_owned(),
+            openai_models: ModelNames::Any,
+            pictures_mib: 256,
+            uploads_mib: 512,
+        }
+    }
+}
+
+/// Which model names are taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ModelNames {
+    /// Every name means the one model.
+    Any,
+    /// Names that are not listed are refused.
+    Listed,
 }

@@ -3,11 +3,11 @@
 use tokio::sync::mpsc;
 use unclip_proto::v1::generate_image_response::Event;
 use unclip_proto::v1::{
-    GenerateImageResponse, GeneratedImage, ImageFormat, ImagePreview, Preview, Progress, Stage, StageProgress,
+    GenerateImageResponse, GeneratedImage, ImagePreview, Preview, Progress, Stage, StageProgress,
 };
 use unclip_service::Error;
 
-use crate::picture;
+use crate::picture::{self, FileFormat};
 
 /// Messages that may wait for a slow client. Progress and previews beyond that are dropped: the next one replaces them.
 const CAPACITY: usize = 64;
@@ -99,7 +99,7 @@ fn encode(preview: &Preview) -> Option<Vec<u8>> {
     let [3, height, width] = tensor.shape[..] else {
         return None;
     };
-    picture::encode(&values, height, width, ImageFormat::Png).ok()
+    picture::encode(&values, height, width, FileFormat::Png).ok()
 }
 
 fn message(event: Event) -> GenerateImageResponse {

@@ -15,7 +15,7 @@ mod rpc;
 mod stages;
 mod toolbox;
 
-pub use args::{CacheArgs, StageArgs};
+pub use args::{CacheArgs, HttpArgs, ModelNames, StageArgs};
 pub use plan::check;
 pub use rpc::Gateway;
 pub use stages::Stages;

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use clap::Parser;
-use unclip_gateway::{CacheArgs, Gateway, StageArgs};
+use unclip_gateway::{CacheArgs, Gateway, HttpArgs, StageArgs};
 use unclip_service::{ServerArgs, Services, exit};
 
 /// Gateway of unclip: captions in, pictures out. It needs the addresses of the stages.
@@ -19,6 +19,8 @@ struct Args {
     #[command(flatten)]
     cache: CacheArgs,
     #[command(flatten)]
+    http: HttpArgs,
+    #[command(flatten)]
     server: ServerArgs,
 }
 
@@ -30,5 +32,5 @@ fn main() -> ExitCode {
 async fn run(args: Args) -> anyhow::Result<()> {
     args.server.telemetry.start("info")?;
     let gateway = Gateway::new(args.stages.stages()?, args.cache.config())?;
-    args.server.serve(args.listen, gateway.add_to(Services::new())).await
+    args.server.serve(args.listen, gateway.add_to(Services::new(), &args.http)?).await
 }

@@ -7,24 +7,44 @@ use image::{ExtendedColorType, ImageEncoder, RgbImage};
 use unclip_proto::v1::ImageFormat;
 use unclip_service::Error;
 
-const JPEG_QUALITY: u8 = 90;
+/// How a picture is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FileFormat {
+    /// Lossless.
+    Png,
+    /// With a quality of 1 to 100.
+    Jpeg { quality: u8 },
+    /// Lossless.
+    Webp,
+}
+
+impl FileFormat {
+    /// Its name in the contract.
+    pub(crate) fn name(self) -> ImageFormat {
+        match self {
+            Self::Png => ImageFormat::Png,
+            Self::Jpeg { .. } => ImageFormat::Jpeg,
+            Self::Webp => ImageFormat::Webp,
+        }
+    }
+}
 
 /// Encodes a picture of shape `[3, height, width]` with values in [0, 1]; what lies outside is clamped.
-pub(crate) fn encode(values: &[f32], height: u32, width: u32, format: ImageFormat) -> Result<Vec<u8>, Error> {
+pub(crate) fn encode(values: &[f32], height: u32, width: u32, format: FileFormat) -> Result<Vec<u8>, Error> {
     let failed = |detail: &dyn std::fmt::Display| Error::internal("the picture could not be encoded", detail);
     let pixels = interleave(values);
     let image =
         RgbImage::from_raw(width, height, pixels).ok_or_else(|| failed(&"size and values disagree"))?;
     let mut file = Cursor::new(Vec::new());
     match format {
-        ImageFormat::Jpeg => JpegEncoder::new_with_quality(&mut file, JPEG_QUALITY).write_image(
+        FileFormat::Jpeg { quality } => JpegEncoder::new_with_quality(&mut file, quality).write_image(
             image.as_raw(),
             width,
             height,
             ExtendedColorType::Rgb8,
         ),
-        ImageFormat::Webp => image.write_to(&mut file, image::ImageFormat::WebP),
-        ImageFormat::Png | ImageFormat::Unspecified => image.write_to(&mut file, image::ImageFormat::Png),
+        FileFormat::Webp => image.write_to(&mut file, image::ImageFormat::WebP),
+        FileFormat::Png => image.write_to(&mut file, image::ImageFormat::Png),
     }
     .map_err(|error| failed(&error))?;
     Ok(file.into_inner())
@@ -61,7 +81,7 @@ mod tests {
     #[test]
     fn every_format_decodes_again() {
         let values = vec![0.25; 3 * 8 * 6];
-        for format in [ImageFormat::Png, ImageFormat::Jpeg, ImageFormat::Webp] {
+        for format in [FileFormat::Png, FileFormat::Jpeg { quality: 90 }, FileFormat::Webp] {
             let file = encode(&values, 8, 6, format).unwrap();
             let image = image::load_from_memory(&file).unwrap().into_rgb8();
             assert_eq!(image.dimensions(), (6, 8));

@@ -397,7 +397,7 @@ async fn finish(
     Ok(GeneratedImage {
         image_index: index,
         image: image.into(),
-        format: format as i32,
+        format: format.name() as i32,
         width,
         height,
         receipt: Some(receipts.finish()),

@@ -4,6 +4,7 @@ use unclip_proto::v1::{GenerateImageRequest, ImageFormat};
 use unclip_proto::{FieldError, Sampling, SamplingDefaults, check_text};
 
 use crate::image_source::ImageSource;
+use crate::picture::FileFormat;
 
 /// The most pictures of one request.
 const MAX_IMAGES: u32 = 16;
@@ -13,6 +14,9 @@ const MAX_PREVIEW_EVERY: u32 = 1000;
 
 /// The most prior samples per picture.
 const MAX_CANDIDATES: u32 = 8;
+
+/// Quality of a JPEG file unless given.
+const JPEG_QUALITY: u32 = 90;
 
 /// What the stages say of themselves that a plan depends on.
 #[derive(Clone, Copy, Debug)]
@@ -55,7 +59,7 @@ pub(crate) struct Plan {
     pub(crate) upsampler: Sampling,
     pub(crate) source: ImageSource,
     pub(crate) candidates: u32,
-    pub(crate) format: ImageFormat,
+    pub(crate) format: FileFormat,
     pub(crate) preview_every: u32,
     pub(crate) return_tensors: bool,
 }
@@ -77,7 +81,7 @@ impl Plan {
             decoder: Sampling::resolve(request.decoder.as_ref(), facts.decoder, "decoder")?,
             upsampler: Sampling::resolve(request.upsampler.as_ref(), facts.upsampler, "upsampler")?,
             source: ImageSource::of(request, facts.embedding_dim)?,
-            format: format(request.format)?,
+            format: format(request)?,
             prompt: request.prompt.clone(),
             negative_prompt: request.negative_prompt.clone(),
             images,
@@ -119,14 +123,24 @@ fn within(field: &str, value: u32, low: u32, high: u32) -> Result<u32, FieldErro
     }
 }
 
-fn format(number: i32) -> Result<ImageFormat, FieldError> {
-    match ImageFormat::try_from(number) {
-        Ok(ImageFormat::Unspecified) => Ok(ImageFormat::Png),
-        Ok(format) => Ok(format),
-        Err(_) => {
-            let problem = format!("{number} is no image format; use IMAGE_FORMAT_PNG, _JPEG or _WEBP");
-            Err(FieldError::new("format", problem))
+fn format(request: &GenerateImageRequest) -> Result<FileFormat, FieldError> {
+    let number = request.format;
+    let format = ImageFormat::try_from(number).map_err(|_| {
+        let problem = format!("{number} is no image format; use IMAGE_FORMAT_PNG, _JPEG or _WEBP");
+        FieldError::new("format", problem)
+    })?;
+    match (format, request.jpeg_quality) {
+        (ImageFormat::Jpeg, quality) => {
+            let quality = within("jpeg_quality", quality.unwrap_or(JPEG_QUALITY), 1, 100)?;
+            Ok(FileFormat::Jpeg { quality: u8::try_from(quality).unwrap_or(100) })
         }
+        (_, Some(_)) => {
+            let problem =
+                "only JPEG files have a quality; set format to IMAGE_FORMAT_JPEG or leave the field out";
+            Err(FieldError::new("jpeg_quality", problem))
+        }
+        (ImageFormat::Webp, None) => Ok(FileFormat::Webp),
+        (ImageFormat::Png | ImageFormat::Unspecified, None) => Ok(FileFormat::Png),
     }
 }
 
@@ -157,7 +171,7 @@ mod tests {
     #[test]
     fn an_empty_request_has_the_references_defaults() {
         let plan = plan(GenerateImageRequest::default()).unwrap();
-        assert_eq!((plan.images, plan.candidates, plan.format), (1, 1, ImageFormat::Png));
+        assert_eq!((plan.images, plan.candidates, plan.format), (1, 1, FileFormat::Png));
         assert_eq!((plan.prior.steps, plan.decoder.steps, plan.upsampler.steps), (25, 25, 7));
         assert_eq!((plan.prior.guidance_scale, plan.decoder.guidance_scale), (4.0, 8.0));
         assert!(plan.seed <= u64::from(u32::MAX));
@@ -205,6 +219,18 @@ mod tests {
             (GenerateImageRequest { candidates: Some(9), ..default() }, "candidates: 9 is out of range"),
             (GenerateImageRequest { seed: Some(u64::MAX), ..default() }, "seed: 18446744073709551615"),
             (GenerateImageRequest { format: 42, ..default() }, "format: 42 is no image format"),
+            (
+                GenerateImageRequest { jpeg_quality: Some(90), ..default() },
+                "jpeg_quality: only JPEG files have a quality",
+            ),
+            (
+                GenerateImageRequest {
+                    format: ImageFormat::Jpeg as i32,
+                    jpeg_quality: Some(101),
+                    ..default()
+                },
+                "jpeg_quality: 101 is out of range, it must be from 1 to 100",
+            ),
             (
                 GenerateImageRequest {
                     upsampler: Some(SamplingOptions { guidance_scale: Some(2.0), ..Default::default() }),

@@ -18,6 +18,7 @@ use unclip_proto::v1::{
 };
 use unclip_service::{Error, MAX_MESSAGE_BYTES, RequestContext, Services, in_process};
 
+use crate::HttpArgs;
 use crate::cache::{Cache, CacheConfig};
 use crate::events::{Events, Message};
 use crate::http;
@@ -41,12 +42,15 @@ impl Gateway {
     }
 
     /// Adds the gateway to a server: its gRPC service, and the HTTP interfaces that call it.
-    pub fn add_to(self, services: Services) -> Services {
+    ///
+    /// # Errors
+    /// A flag whose value can't be used.
+    pub fn add_to(self, services: Services, http: &HttpArgs) -> Result<Services, Error> {
         let service = UnclipServiceServer::new(self)
             .max_decoding_message_size(MAX_MESSAGE_BYTES)
             .max_encoding_message_size(MAX_MESSAGE_BYTES);
         let gateway = in_process(Services::new().with(service.clone()));
-        services.with(service).with_http(http::routes(&gateway))
+        Ok(services.with(service).with_http(http::routes(&gateway, http)?))
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::OnceLock;
 
 use prost::Message;
-use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor};
+use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor, SerializeOptions};
 
 use crate::v1::latent::Source;
 use crate::v1::{
@@ -24,7 +24,7 @@ pub enum Redraw {
 }
 
 impl Receipt {
-    /// The receipt in protobuf's JSON mapping.
+    /// The receipt in protobuf's JSON mapping, with the contract's field names, 64-bit numbers as numbers and every field.
     ///
     /// # Errors
     /// None that a receipt can cause.
@@ -32,10 +32,16 @@ impl Receipt {
         let failed = |error: &dyn std::fmt::Display| FieldError::new("receipt", error.to_string());
         let message = DynamicMessage::decode(descriptor()?, self.encode_to_vec().as_slice())
             .map_err(|error| failed(&error))?;
-        serde_json::to_value(message).map_err(|error| failed(&error))
+        let options = SerializeOptions::new()
+            .use_proto_field_name(true)
+            .stringify_64_bit_integers(false)
+            .skip_default_fields(false);
+        message
+            .serialize_with_options(serde_json::value::Serializer, &options)
+            .map_err(|error| failed(&error))
     }
 
-    /// Reads a receipt in protobuf's JSON mapping.
+    /// Reads a receipt in protobuf's JSON mapping, also with camel case names, numbers as text and fields left out.
     ///
     /// # Errors
     /// Text that is no JSON or no receipt, with the place.
@@ -183,8 +189,13 @@ mod tests {
     fn a_receipt_comes_back_from_json() {
         let receipt = with_latents("diff");
         let json = receipt.to_json().unwrap();
-        assert_eq!(json["seed"], "18446744073709551614", "64 bits are text in protobuf's mapping");
+        assert_eq!(json["seed"], u64::MAX - 1);
+        assert_eq!(json["stages"][1]["sampler"], "SAMPLER_DDIM");
+        assert_eq!(json["prompt_truncated"], false);
         assert_eq!(Receipt::from_json(&json.to_string()).unwrap(), receipt);
+        let other = r#"{"seed": "18446744073709551614", "promptTruncated": true}"#;
+        let other = Receipt::from_json(other).unwrap();
+        assert!(other.seed == u64::MAX - 1 && other.prompt_truncated);
     }
 
     #[test]

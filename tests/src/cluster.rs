@@ -67,6 +67,11 @@ impl Cluster {
             .await
     }
 
+    /// The same with another decoder.
+    pub async fn gateway_to_decoder(&self, decoder: &Server, flags: &[&str]) -> Server {
+        gateway([&self.text_encoder, &self.image_encoder, &self.prior, decoder, &self.upsampler], flags).await
+    }
+
     /// Every process but Redis, with the name of its service.
     pub fn servers(&self) -> [(&'static str, &Server); 6] {
         [

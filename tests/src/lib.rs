@@ -14,6 +14,7 @@ mod client;
 mod cluster;
 mod command;
 mod golden;
+mod http;
 mod inputs;
 pub mod latents;
 mod measure;
@@ -32,6 +33,7 @@ pub use client::{
 pub use cluster::{Cluster, Local};
 pub use command::{Run, run_in};
 pub use golden::{Array, Case, Golden, Variation, goldens, variations};
+pub use http::{Answer, Part, form, head, send, send_raw};
 pub use inputs::Inputs;
 pub use measure::{assert_close, assert_same_pictures, compare, values};
 pub use metrics::Metrics;

@@ -164,6 +164,11 @@ impl Server {
         wait_for(&format!("{} to end", self.name), async || child.try_wait().unwrap()).await
     }
 
+    /// Whether a line of its log has this text.
+    pub fn has_logged(&self, text: &str) -> bool {
+        self.log.lines().iter().any(|line| line.contains(text))
+    }
+
     /// Waits for a line of its log that has all these texts.
     pub async fn logged(&self, texts: &[&str]) {
         wait_for(&format!("{texts:?} in the log of {}", self.name), async || {

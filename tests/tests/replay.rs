@@ -92,7 +92,7 @@ async fn what_draws_another_picture_is_told() {
         std::fs::write(place.join("spoiled.json"), receipt.to_string()).unwrap();
         run("replay", &["spoiled.json"])
     };
-    let other = spoil(|receipt| receipt["stages"][2]["modelFingerprint"] = "another".into());
+    let other = spoil(|receipt| receipt["stages"][2]["model_fingerprint"] = "another".into());
     other.assert_done();
     assert!(other.out.contains("not the same picture: the decoder's model is"), "{}", other.out);
     spoil(|receipt| receipt["stages"] = Value::Array(vec![]))

@@ -131,6 +131,7 @@ fn request(args: &Args) -> anyhow::Result<GenerateImageRequest> {
         return_tensors: args.tensors.is_some(),
         prior_mode: v1::PriorMode::from(sampling.prior_mode) as i32,
         image_embedding: None,
+        jpeg_quality: None,
     })
 }
 

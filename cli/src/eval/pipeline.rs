@@ -3,7 +3,7 @@
 use anyhow::{Context as _, anyhow};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use indicatif::{ProgressBar, ProgressStyle};
-use unclip_gateway::CacheArgs;
+use unclip_gateway::{CacheArgs, HttpArgs};
 use unclip_proto::v1::generate_image_response::Event;
 use unclip_proto::v1::image_encoder_service_client::ImageEncoderServiceClient;
 use unclip_proto::v1::unclip_service_client::UnclipServiceClient;
@@ -75,6 +75,7 @@ impl Pipeline {
             },
             onnxruntime: args.onnxruntime.clone(),
             cache: CacheArgs::in_memory(),
+            http: HttpArgs::default(),
         };
         Ok(Self { transport: in_process(services(&local).await?) })
     }

@@ -1,10 +1,20 @@
 //! HTTP beside gRPC, on the same port. Every interface here is a client of the gateway's own gRPC service, called in the same
 //! process: what is checked, limited and cached there holds here too.
 
+mod openai;
+
 use axum::Router;
-use unclip_service::Transport;
+use axum::routing::any_service;
+use unclip_service::{Error, Transport};
+
+use crate::HttpArgs;
 
 /// The routes of all HTTP interfaces.
-pub(crate) fn routes(_gateway: &Transport) -> Router {
-    Router::new()
+///
+/// # Errors
+/// A flag whose value can't be used.
+pub(crate) fn routes(gateway: &Transport, args: &HttpArgs) -> Result<Router, Error> {
+    let api = openai::routes(gateway, args)?;
+    // A nested router does not see its own address with a slash at the end.
+    Ok(Router::new().route("/v1/", any_service(api.clone())).nest("/v1", api))
 }

@@ -5,8 +5,8 @@ use image::RgbImage;
 use unclip_proto::v1::invert_image_response::Event;
 use unclip_proto::v1::invert_response::Event as InvertEvent;
 use unclip_proto::v1::{
-    DecodeRequest, Embedding, ImageFormat, InvertImageRequest, InvertImageResponse, InvertRequest,
-    InvertedImage, NoisePosition, Stage, Tensor,
+    DecodeRequest, Embedding, InvertImageRequest, InvertImageResponse, InvertRequest, InvertedImage,
+    NoisePosition, Stage, Tensor,
 };
 use unclip_service::{Error, RequestContext};
 
@@ -14,7 +14,7 @@ use super::latent::{Picture, values};
 use super::options::{InversionPlan, plan, way_back};
 use super::stream::{EventStream, run};
 use crate::events::ImageEvents;
-use crate::picture;
+use crate::picture::{self, FileFormat};
 use crate::pipeline::{Pipeline, Texts, cut_off};
 use crate::plan::StageFacts;
 use crate::stages::names;
@@ -63,7 +63,7 @@ async fn there_and_back(
     Ok(InvertedImage {
         image_embedding: Some(embedding),
         x_t: Some(inverted.x_t),
-        reconstruction: picture::encode(&unit, height, width, ImageFormat::Png)?.into(),
+        reconstruction: picture::encode(&unit, height, width, FileFormat::Png)?.into(),
         round_trip_error: distance(&inverted.image, &reconstructed),
         decoder: Some(way_back(inversion.steps)),
         model_fingerprint: inverted.model_fingerprint,
@@ -143,7 +143,7 @@ mod tests {
         let image = RgbImage::from_fn(16, 16, |x, y| image::Rgb([u8::try_from(y * 16 + x).unwrap(); 3]));
         let there = values("image", Some(&tensor(&image))).unwrap();
         let unit: Vec<f32> = there.iter().map(|value| (value * 0.5 + 0.5).clamp(0.0, 1.0)).collect();
-        let file = picture::encode(&unit, 16, 16, ImageFormat::Png).unwrap();
+        let file = picture::encode(&unit, 16, 16, FileFormat::Png).unwrap();
         assert_eq!(image::load_from_memory(&file).unwrap().into_rgb8(), image);
     }
 

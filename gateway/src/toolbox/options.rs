@@ -43,6 +43,7 @@ pub(super) fn plan(
         format: options.format,
         preview_every: options.preview_every,
         return_tensors: options.return_tensors,
+        jpeg_quality: options.jpeg_quality,
         ..Default::default()
     };
     Plan::new(&request, facts)

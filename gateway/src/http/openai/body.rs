@@ -1,0 +1,207 @@
+//! Bodies, read within limits: no more is ever held than the endpoint takes and the server has room for.
+
+use std::time::Duration;
+
+use axum::body::{Body, BodyDataStream};
+use axum::http::{HeaderMap, StatusCode, header};
+use bytes::{Bytes, BytesMut};
+use futures::StreamExt;
+use multer::{Field, Multipart};
+use serde_json::Value;
+use unclip_pictures::MAX_BYTES;
+
+use super::budget::Share;
+use super::error::ApiError;
+use super::fields::Fields;
+use super::names::shortened;
+
+/// The longest text of a form, in bytes. The gateway takes shorter captions still, and says so.
+const MAX_TEXT: usize = 64 << 10;
+
+/// The most parts of a form.
+const MAX_PARTS: usize = 64;
+
+/// Parts that are files even without a file name.
+const FILES: [&str; 4] = ["image", "image[]", "mask", "markup"];
+
+/// How long a client may send nothing in the middle of a body.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What is read and thrown away of a refused body, in bytes.
+const DRAINED: usize = 64 << 20;
+
+/// What kind of body it is.
+pub(super) enum Kind {
+    /// JSON.
+    Json,
+    /// A form with this boundary.
+    Form(String),
+}
+
+/// Reads the content type.
+pub(super) fn kind(headers: &HeaderMap) -> Result<Kind, ApiError> {
+    let text = headers.get(header::CONTENT_TYPE).map_or("", |value| value.to_str().unwrap_or(""));
+    let essence = text.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
+    match essence.as_str() {
+        "application/json" => Ok(Kind::Json),
+        "multipart/form-data" => multer::parse_boundary(text).map(Kind::Form).map_err(|_| {
+            ApiError::content_type("multipart/form-data without a boundary; let the client make the header")
+        }),
+        "" => Err(ApiError::content_type("no content type; send application/json or multipart/form-data")),
+        other => {
+            let message = format!(
+                "`{}` is no content type of this API; send application/json or multipart/form-data",
+                shortened(other)
+            );
+            Err(ApiError::content_type(message))
+        }
+    }
+}
+
+/// Holds when the body is JSON.
+pub(super) fn expect_json(headers: &HeaderMap) -> Result<(), ApiError> {
+    match kind(headers)? {
+        Kind::Json => Ok(()),
+        Kind::Form(_) => Err(ApiError::content_type("this endpoint takes application/json, not a form")),
+    }
+}
+
+/// The boundary of a body that is a form.
+pub(super) fn expect_form(headers: &HeaderMap) -> Result<String, ApiError> {
+    match kind(headers)? {
+        Kind::Form(boundary) => Ok(boundary),
+        Kind::Json => Err(ApiError::content_type("this endpoint takes multipart/form-data, not JSON")),
+    }
+}
+
+/// A body under way.
+pub(super) struct Upload<'a> {
+    stream: BodyDataStream,
+    limit: usize,
+    read: usize,
+    share: &'a Share,
+}
+
+impl<'a> Upload<'a> {
+    /// A body of at most `limit` bytes, whose memory is counted in `share`.
+    pub(super) fn new(body: Body, limit: usize, share: &'a Share) -> Self {
+        Self { stream: body.into_data_stream(), limit, read: 0, share }
+    }
+
+    /// The next piece.
+    async fn next(&mut self) -> Result<Option<Bytes>, ApiError> {
+        let Some(chunk) = self.chunk().await? else { return Ok(None) };
+        self.read += chunk.len();
+        if self.read > self.limit {
+            let message = format!("the body is too large, at most {} bytes are allowed", self.limit);
+            return Err(ApiError::too_large(None, message));
+        }
+        if !self.share.grow(chunk.len()) {
+            return Err(ApiError::no_room("too many uploads at a time; try again"));
+        }
+        Ok(Some(chunk))
+    }
+
+    async fn chunk(&mut self) -> Result<Option<Bytes>, ApiError> {
+        let chunk = tokio::time::timeout(PATIENCE, self.stream.next()).await;
+        let chunk = chunk.map_err(|_| {
+            let seconds = PATIENCE.as_secs();
+            ApiError::stalled(format!("nothing came for {seconds} seconds in the middle of the body"))
+        })?;
+        chunk.transpose().map_err(|_| ApiError::body("the body was cut off"))
+    }
+
+    /// The parameters of a JSON object.
+    pub(super) async fn json(mut self) -> Result<Fields, ApiError> {
+        let fields = self.read_json().await;
+        self.drained(fields).await
+    }
+
+    async fn read_json(&mut self) -> Result<Fields, ApiError> {
+        let mut body = BytesMut::new();
+        while let Some(chunk) = self.next().await? {
+            body.extend_from_slice(&chunk);
+        }
+        match serde_json::from_slice(&body) {
+            Ok(Value::Object(values)) => Ok(Fields::of_json(values)),
+            Ok(_) => Err(ApiError::body("the body must be a JSON object")),
+            Err(error) => Err(ApiError::body(format!("the body is no JSON: {error}"))),
+        }
+    }
+
+    /// The parameters of a form.
+    pub(super) async fn form(mut self, boundary: String) -> Result<Fields, ApiError> {
+        let fields = self.read_form(boundary).await;
+        self.drained(fields).await
+    }
+
+    async fn read_form(&mut self, boundary: String) -> Result<Fields, ApiError> {
+        let chunks = futures::stream::try_unfold(self, async |upload| {
+            Ok::<_, ApiError>(upload.next().await?.map(|chunk| (chunk, upload)))
+        });
+        let mut parts = Multipart::new(chunks, boundary);
+        let mut fields = Fields::form();
+        let mut count = 0;
+        while let Some(part) = parts.next_field().await.map_err(broken)? {
+            count += 1;
+            if count > MAX_PARTS {
+                return Err(ApiError::body(format!("more than {MAX_PARTS} parts in the form")));
+            }
+            add(&mut fields, part).await?;
+        }
+        Ok(fields)
+    }
+
+    /// After a refusal, reads what is still to come, so that a client that sends first and listens later gets to hear of it.
+    async fn drained<T>(&mut self, result: Result<T, ApiError>) -> Result<T, ApiError> {
+        if result.as_ref().is_err_and(|error| error.status != StatusCode::REQUEST_TIMEOUT) {
+            let mut drained = 0;
+            while drained < DRAINED
+                && let Ok(Some(chunk)) = self.chunk().await
+            {
+                drained += chunk.len();
+            }
+        }
+        result
+    }
+}
+
+async fn add(fields: &mut Fields, part: Field<'_>) -> Result<(), ApiError> {
+    let Some(name) = part.name().map(str::to_owned) else {
+        return Err(ApiError::body("a part of the form has no name"));
+    };
+    if part.file_name().is_some() || FILES.contains(&name.as_str()) {
+        let file = content(part, &name, MAX_BYTES).await?;
+        fields.add_file(&name, file);
+        return Ok(());
+    }
+    let text = content(part, &name, MAX_TEXT).await?;
+    let text =
+        String::from_utf8(text.into()).map_err(|_| ApiError::value(&shortened(&name), "no UTF-8 text"))?;
+    fields.add_text(name, text)
+}
+
+/// All of a part, at most `limit` bytes.
+async fn content(mut part: Field<'_>, name: &str, limit: usize) -> Result<Bytes, ApiError> {
+    let mut content = BytesMut::new();
+    while let Some(chunk) = part.chunk().await.map_err(broken)? {
+        if content.len() + chunk.len() > limit {
+            let name = shortened(name);
+            let message = format!("{name}: too large, at most {limit} bytes are allowed");
+            return Err(ApiError::too_large(Some(&name), message));
+        }
+        content.extend_from_slice(&chunk);
+    }
+    Ok(content.freeze())
+}
+
+/// What is wrong with a form: our own limits come through the parser.
+fn broken(error: multer::Error) -> ApiError {
+    match error {
+        multer::Error::StreamReadFailed(inner) => match inner.downcast::<ApiError>() {
+            Ok(error) => *error,
+            Err(_) => ApiError::body("the body was cut off"),
+        },
+        error => ApiError::body(format!("the form can't be read: {error}")),
+    }
+}
