@@ -1,5 +1,6 @@
 /** A real browser on the real page. */
 import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
 import { chromium } from "playwright-core";
 
 /** Where the server under test is. */
@@ -79,6 +80,25 @@ export async function tool(page, name) {
 export async function shown(page, title) {
   await page.locator("#viewer-title", { hasText: title }).waitFor();
   await page.locator("#tools").waitFor({ state: "visible" });
+}
+
+/** Clicks a download and gives the file. */
+export async function download(page, name = "picture") {
+  const [file] = await Promise.all([page.waitForEvent("download"), page.locator(`[data-do="${name}"]`).click()]);
+  return { name: file.suggestedFilename(), bytes: await readFile(await file.path()) };
+}
+
+/** Pixels of a picture file, as [`pixels`] gives them. */
+export async function filePixels(page, bytes) {
+  const image = await page.evaluateHandle((url) => Object.assign(new Image(), { src: url }),
+    `data:image/png;base64,${bytes.toString("base64")}`);
+  return pixels(image);
+}
+
+/** The mean difference of two pictures' values, of 255. Rows of a batch are summed in another order than one alone. */
+export function distance(a, b) {
+  assert.equal(a.length, b.length);
+  return a.reduce((sum, value, at) => sum + Math.abs(value - b[at]), 0) / a.length;
 }
 
 /** Pixels of a picture that the page shows, as RGBA numbers at the picture's own size. */

@@ -1,7 +1,7 @@
 /** Drawing: progress, previews, seeds, cancelling, and what the server refuses. */
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { draw, fewSteps, launch, openFirst, pixels, visit } from "./browser.mjs";
+import { distance, draw, fewSteps, launch, openFirst, pixels, visit } from "./browser.mjs";
 
 let browser;
 before(async () => (browser = await launch()));
@@ -31,12 +31,14 @@ test("a seed is a picture, and no seed is another", async () => {
   const { page, close } = await visit(browser);
   await fewSteps(page);
   await draw(page, { seed: "8" });
+  await draw(page, { seed: "8" });
   await draw(page, { seed: "7", n: 2 });
   await draw(page, { seed: "" });
-  const [unseeded, first, second, alone] = await Promise.all((await page.locator(".card img").all()).map(pixels));
-  assert.deepEqual(second, alone, "picture 2 of seed 7 is the picture of seed 8");
-  assert.notDeepEqual(first, second);
-  assert.notDeepEqual(unseeded, first);
+  const [unseeded, first, second, again, alone] = await Promise.all((await page.locator(".card img").all()).map(pixels));
+  assert.ok(distance(again, alone) === 0, "the same request gives the same picture");
+  assert.ok(distance(second, alone) < 0.5, `picture 2 of seed 7 is that of seed 8: ${distance(second, alone)}`);
+  assert.ok(distance(first, second) > 2, `${distance(first, second)}`);
+  assert.ok(distance(unseeded, first) > 2, `${distance(unseeded, first)}`);
   await close();
 });
 
@@ -92,12 +94,12 @@ test("a server that is gone is said", async () => {
 test("settings of a picture can be used again", async () => {
   const { page, close } = await visit(browser);
   await fewSteps(page);
-  await draw(page, { prompt: "cat face", n: 2 });
+  await draw(page, { prompt: "cat face" });
   await page.locator("#prompt").fill("something else");
   await openFirst(page);
   await page.locator('[data-do="reuse"]').click();
   await draw(page, { prompt: await page.locator("#prompt").inputValue(), seed: await page.locator("#draw [name=seed]").inputValue() });
   const [again, first] = await Promise.all((await page.locator(".card img").all()).map(pixels));
-  assert.deepEqual(again, first);
+  assert.equal(distance(again, first), 0);
   await close();
 });

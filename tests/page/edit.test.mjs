@@ -1,7 +1,7 @@
 /** Painting a mask and editing; pictures of one's own. */
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { draw, fewSteps, launch, openFirst, pixels, shown, tool, visit } from "./browser.mjs";
+import { download, draw, fewSteps, launch, openFirst, pixels, shown, tool, visit } from "./browser.mjs";
 
 let browser;
 before(async () => (browser = await launch()));
@@ -78,8 +78,9 @@ test("a picture of one's own is a start, by dialog, drop and paste", async () =>
   const { page, close } = await visit(browser);
   await fewSteps(page);
   await draw(page);
-  const bytes = Buffer.from(await page.locator(".card img").evaluate(async (image) =>
-    [...new Uint8Array(await (await fetch(image.src)).arrayBuffer())]));
+  await openFirst(page);
+  const { bytes } = await download(page);
+  await page.keyboard.press("Escape");
   await page.locator("#upload").setInputFiles({ name: "mine.png", mimeType: "image/png", buffer: bytes });
   await shown(page, "mine.png");
   assert.match(await page.locator("#viewer-note").textContent(), /yours · 128 × 128/);

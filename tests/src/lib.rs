@@ -14,6 +14,7 @@ mod client;
 mod cluster;
 mod command;
 mod golden;
+mod http_json;
 mod inputs;
 mod measure;
 mod metrics;
@@ -31,6 +32,7 @@ pub use client::{
 pub use cluster::{Cluster, Local};
 pub use command::{Run, run_in};
 pub use golden::{Array, Case, Golden, Variation, goldens, variations};
+pub use http_json::{HttpAnswer, HttpStream, json_call, json_stream};
 pub use inputs::Inputs;
 pub use measure::{assert_close, assert_same_pictures, compare, values};
 pub use metrics::Metrics;

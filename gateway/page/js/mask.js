@@ -66,7 +66,8 @@ function stroke(point, { buttons = 1 } = {}) {
   Object.assign(context, { lineWidth: brushWidth(), lineCap: "round", strokeStyle: "#ff4d8d" });
   context.beginPath();
   context.moveTo(...(last ?? point));
-  context.lineTo(...point);
+  // A line without length would draw nothing.
+  context.lineTo(point[0] + 0.01, point[1]);
   context.stroke();
   last = point;
   cursor = point;

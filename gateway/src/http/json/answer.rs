@@ -23,7 +23,7 @@ pub(super) enum Answer {
 /// A stream whose first message has come already.
 pub(super) struct Messages {
     pub(super) first: Option<DynamicMessage>,
-    pub(super) rest: Streaming<DynamicMessage>,
+    pub(super) rest: Box<Streaming<DynamicMessage>>,
 }
 
 /// The HTTP response.

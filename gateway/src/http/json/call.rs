@@ -29,7 +29,7 @@ pub(super) async fn call(
     let (_, mut messages, _) = answer.into_parts();
     let first = messages.message().await?;
     if method.is_server_streaming() {
-        return Ok(Answer::Stream(Messages { first, rest: messages }));
+        return Ok(Answer::Stream(Messages { first, rest: Box::new(messages) }));
     }
     let only = first.ok_or_else(|| Error::internal("the gateway did not answer", "no message"))?;
     Ok(Answer::One(only))

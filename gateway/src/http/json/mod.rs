@@ -74,3 +74,26 @@ fn check_content_type(headers: &HeaderMap) -> Result<(), Failure> {
         false => Err(Failure::content_type(given)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+    use http::{Request, StatusCode};
+    use tower::ServiceExt as _;
+    use unclip_service::{Services, in_process};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_body_that_is_too_large_is_refused() {
+        let call = Request::post("/api/unclip.v1.UnclipService/ListModels")
+            .header("content-type", "application/json")
+            .body(Body::from(vec![b' '; MAX_BODY_BYTES + 1]))
+            .unwrap();
+        let answer = routes(&in_process(Services::new())).oneshot(call).await.unwrap();
+        assert_eq!(answer.status(), StatusCode::PAYLOAD_TOO_LARGE);
+        let text = axum::body::to_bytes(answer.into_body(), 1 << 10).await.unwrap();
+        let text = String::from_utf8_lossy(&text);
+        assert!(text.contains("body: more than 101711872 bytes"), "{text}");
+    }
+}
