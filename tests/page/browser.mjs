@@ -1,5 +1,6 @@
 /** A real browser on the real page. */
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
 import { readFile } from "node:fs/promises";
 import { chromium } from "playwright-core";
 
@@ -12,7 +13,7 @@ export const PATIENCE = 90_000;
 
 /** Debian's browser; it has no sandbox as root, in a container. */
 export async function launch() {
-  const executablePath = process.env.UNCLIP_CHROMIUM ?? "/usr/bin/chromium";
+  const executablePath = execFileSync("sh", ["-c", "command -v chromium"], { encoding: "utf8" }).trim();
   return chromium.launch({ executablePath, args: ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"] });
 }
 
@@ -46,7 +47,7 @@ export async function visit(browser, options = {}) {
 }
 
 /** Few steps: a test looks at the page, not at the pictures. */
-export async function fewSteps(page, { decoder = 4 } = {}) {
+export async function fewSteps(page, { decoder = 2 } = {}) {
   await page.locator(".options > summary").click();
   await page.getByRole("group", { name: "Prior" }).getByLabel("Steps").fill("2");
   await page.getByRole("group", { name: "Decoder" }).getByLabel("Steps").fill(String(decoder));

@@ -9,7 +9,7 @@ after(() => browser.close());
 
 test("pictures are drawn with progress and previews", async () => {
   const { page, close } = await visit(browser);
-  await fewSteps(page);
+  await fewSteps(page, { decoder: 4 });
   await page.evaluate(() => {
     window.seen = { previews: new Set(), progress: new Set() };
     new MutationObserver(() => {
@@ -89,6 +89,22 @@ test("a server that is gone is said", async () => {
   await page.locator("#prompt").press("Enter");
   await page.locator("#draw .error", { hasText: "The server can't be reached" }).waitFor();
   await close({ refused: 1 });
+});
+
+test("a failure in the middle is shown where the picture would be", async () => {
+  const { page, close } = await visit(browser);
+  await fewSteps(page, { decoder: 1000 });
+  // A deadline that passes while the decoder draws.
+  await page.route("**/GenerateImage", (route) =>
+    route.continue({ headers: { ...route.request().headers(), "grpc-timeout": "1S" } }));
+  await page.locator("#prompt").fill("red heart");
+  await page.locator("#draw [name=n]").fill("1");
+  await page.locator("#prompt").press("Enter");
+  await page.locator(".card.failed", { hasText: "the deadline passed in the" }).waitFor();
+  await page.locator(".card .cancel", { hasText: "Remove" }).click();
+  assert.equal(await page.locator(".card").count(), 0);
+  assert.ok(await page.locator("#welcome").isVisible());
+  await close();
 });
 
 test("settings of a picture can be used again", async () => {

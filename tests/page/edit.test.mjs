@@ -27,7 +27,7 @@ async function repaint(page, part) {
   await part.getByLabel("What the whole picture then shows").fill("blue star");
   await part.getByLabel("Pictures").fill("1");
   await part.getByLabel("Seed").fill("5");
-  await part.getByLabel("Steps").fill("3");
+  await part.getByLabel("Steps").fill("2");
   await part.getByRole("button", { name: "Repaint" }).click();
 }
 

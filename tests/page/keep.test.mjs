@@ -43,11 +43,11 @@ test("a picture is downloaded with its receipt", async () => {
   const { prompt, seed, stages } = JSON.parse(receipt.bytes);
   assert.deepEqual([prompt, seed], ["cat face", "18446744073709550000"]);
   assert.deepEqual(stages.map(({ stage, steps }) => [stage, steps]), [
-    ["STAGE_TEXT_ENCODER", undefined], ["STAGE_PRIOR", 2], ["STAGE_DECODER", 4], ["STAGE_UPSAMPLER", 1],
+    ["STAGE_TEXT_ENCODER", undefined], ["STAGE_PRIOR", 2], ["STAGE_DECODER", 2], ["STAGE_UPSAMPLER", 1],
   ]);
   assert.ok(stages.every(({ modelFingerprint }) => /^[0-9a-f]{32}$/.test(modelFingerprint)));
   const made = await tool(page, "receipt");
-  assert.match(await made.textContent(), /Seed18446744073709550000.*4 steps, unCLIP, guidance 3/s);
+  assert.match(await made.textContent(), /Seed18446744073709550000.*2 steps, unCLIP, guidance 3/s);
   await close();
 });
 
@@ -69,9 +69,9 @@ test("so do the calls of a variation, a frame and an edit", async () => {
   await draw(page);
   await openFirst(page);
   const tries = [
-    ["vary", "Vary", "red heart, varied", { Pictures: "1", Steps: "3" }],
-    ["diff", "Change", "red heart → blue heart", { Frames: "2", Steps: "3", From: "red heart", To: "blue heart" }],
-    ["edit", "Repaint", "a star", { Pictures: "1", Steps: "3", "What the whole picture then shows": "a star" }],
+    ["vary", "Vary", "red heart, varied", { Pictures: "1", Steps: "2" }],
+    ["diff", "Change", "red heart → blue heart", { Frames: "2", Steps: "2", From: "red heart", To: "blue heart" }],
+    ["edit", "Repaint", "a star", { Pictures: "1", Steps: "2", "What the whole picture then shows": "a star" }],
   ];
   for (const [name, button, title, fields] of tries) {
     const part = await tool(page, name);

@@ -26,7 +26,7 @@ test("variations join the gallery, and are others", async () => {
   for (const keep of [false, true]) {
     const part = await tool(page, "vary");
     await part.getByLabel("Pictures").fill("2");
-    await part.getByLabel("Steps").fill("3");
+    await part.getByLabel("Steps").fill("2");
     await part.getByLabel("Keep the composition").setChecked(keep);
     await part.getByRole("button", { name: "Vary" }).click();
     await shown(page, "red heart, varied");
@@ -47,7 +47,7 @@ test("a slider goes through the frames of a blend", async () => {
   await openFirst(page);
   const part = await tool(page, "interpolate");
   await part.getByLabel("Frames").fill("3");
-  await part.getByLabel("Steps").fill("3");
+  await part.getByLabel("Steps").fill("2");
   await part.getByRole("radio", { name: "pizza" }).check({ force: true });
   await part.getByRole("button", { name: "Blend" }).click();
   await shown(page, "red heart → pizza");
@@ -85,7 +85,7 @@ test("a slider goes through the thetas of a text diff, also by mouse", async () 
   await openFirst(page);
   const part = await tool(page, "diff");
   await part.getByLabel("Frames").fill("3");
-  await part.getByLabel("Steps").fill("3");
+  await part.getByLabel("Steps").fill("2");
   await part.getByLabel("From").fill("red heart");
   await part.getByLabel("To", { exact: true }).fill("red heart");
   await part.getByRole("button", { name: "Change" }).click();
