@@ -63,7 +63,6 @@ function onImage(job, { imageIndex = 0, image, format, width, height, receipt })
   const { method, request } = job;
   slot.current = slot.frames.length;
   slot.frames.push({ base64: image, type, url: toUrl(image, type), width, height, receipt, method, request });
-  for (const stage of slot.stages.keys()) slot.stages.set(stage, 0);
   if (slot.count === 1) slot.note = `seed ${receipt.seed ?? 0}`;
   if (slot.frames.length === slot.count) finish(slot);
   store.changed(slot);

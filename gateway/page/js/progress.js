@@ -22,7 +22,7 @@ export function stageBars() {
 
 /** Brings bars up to date. */
 export function updateBars(bars, slot) {
-  const values = slot.count > 1 ? [["frames", slot.frames.length / slot.count]] : [...slot.stages];
+  const values = [...slot.stages];
   while (bars.children.length < values.length) bars.append(el("progress", { max: 1 }));
   while (bars.children.length > values.length) bars.lastChild.remove();
   values.forEach(([stage, value], at) => {
@@ -35,6 +35,6 @@ export function updateBars(bars, slot) {
 
 /** In words. */
 export function inWords(slot) {
-  const frames = slot.count > 1 ? `frame ${Math.min(slot.frames.length + 1, slot.count)} of ${slot.count}` : "";
+  const frames = slot.frames.length ? `${slot.frames.length} of ${slot.count} frames` : "";
   return [frames, slot.now].filter(Boolean).join(", ");
 }

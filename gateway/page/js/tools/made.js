@@ -1,5 +1,5 @@
 /** How a picture was made, and the call that makes it again. */
-import { find, say } from "../dom.js";
+import { find } from "../dom.js";
 import { receiptList } from "../receipt.js";
 import { again } from "../requests.js";
 import { curl, fileName, python } from "../snippets.js";
@@ -15,6 +15,7 @@ export function showMade() {
   viewer.watchers.push(({ frame }) => {
     receipt.hidden = call.hidden = !frame?.receipt;
     text.hidden = true;
+    find(".quiet", call).textContent = "Makes this picture again.";
     if (frame?.receipt) find("dl", receipt).replaceChildren(...receiptList(frame.receipt));
   });
   for (const [name, format] of Object.entries(FORMATS)) {
@@ -26,11 +27,12 @@ export function showMade() {
 async function copy(text, format) {
   text.value = format(again(viewer.frame), `${fileName(viewer.slot, viewer.frame)}.png`);
   text.hidden = false;
+  const note = find(".quiet", toolPart("call"));
   try {
     await navigator.clipboard.writeText(text.value);
-    say("Copied");
+    note.textContent = "Copied. It makes this picture again.";
   } catch {
     text.select();
-    say("Press Ctrl C to copy");
+    note.textContent = "Selected: press Ctrl C to copy.";
   }
 }
