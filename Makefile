@@ -1,6 +1,6 @@
 # Every target is a command anyone can type; `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-tests setup-tools build demo test train-smoke lint fmt docs train-data evaluate fixtures fixtures-emoji bench-reference clean
+.PHONY: help setup setup-tests setup-tools build demo test screenshots train-smoke lint fmt docs train-data evaluate fixtures fixtures-emoji bench-reference clean
 
 PROMPT ?= a red heart
 BUNDLE ?= models/emoji
@@ -13,15 +13,18 @@ setup: ## Fetch the native libraries (libtorch, ONNX Runtime) into .native/; nee
 	@scripts/need.sh c++ g++
 	@python3 scripts/setup_native.py
 
-setup-tests: setup ## What the tests need besides: a Redis server, Python's gRPC client, OpenAI's client
+setup-tests: setup ## What the tests need besides: a Redis server, clients in Python (gRPC, OpenAI's), a browser
 	@scripts/need.sh redis-server redis-server
 	@scripts/pip_target.sh tests/clients/requirements.txt .python/clients
 	@scripts/pip_target.sh tests/clients/openai-requirements.txt .python/openai
+	@scripts/need.sh curl curl
+	@scripts/need.sh chromium chromium
+	@scripts/need.sh npm npm
+	@scripts/npm_ci.sh tests/page
 
 setup-tools: ## What `make lint` needs besides: buf, from the npm registry
 	@scripts/need.sh npm npm
-	@cd tools && cmp -s package-lock.json node_modules/.installed \
-	  || (npm ci --no-audit --no-fund --loglevel=error && cp package-lock.json node_modules/.installed)
+	@scripts/npm_ci.sh tools
 
 build: setup ## Build target/release/unclip and the servers
 	cargo build --release --bins
@@ -33,6 +36,9 @@ demo: setup ## Draw a picture: make demo PROMPT="a red heart" [BUNDLE=DIR]
 test: setup-tests ## Run every test
 	cargo build --workspace --bins
 	cargo test --workspace
+
+screenshots: setup-tests ## Take docs/images/page-*.jpg anew, of the page with models/emoji
+	cargo test --package unclip-tests --test page -- --ignored --exact screenshots
 
 train-smoke: setup ## A few steps of every trainer, resumed and exported (part of `make test`)
 	cargo test --package unclip-training --test smoke

@@ -30,6 +30,8 @@ pub(super) struct Bench {
     pub(super) held_out: PictureSet,
     /// Pictures that the bundle was trained on.
     pub(super) train: PictureSet,
+    /// Pictures that no training saw, of any concept.
+    pub(super) unseen: PictureSet,
     quick: bool,
     out: PathBuf,
 }
@@ -41,14 +43,16 @@ impl Bench {
                 format!("--judge: {} is no run of `unclip train judge`", args.judge.display())
             })?;
         std::fs::create_dir_all(&args.out).with_context(|| format!("--out: {}", args.out.display()))?;
-        let sampler = sampler(args, &args.store, Split::Train)?;
+        let sampler = sampler(args, &args.store, Split::Train, args.things.as_deref())?;
         let held_out = sampler_of_held_out(args, &args.store)?;
+        let unseen = self::sampler(args, &args.store, Split::HeldOut, None)?;
         let most = if args.quick { QUICK } else { usize::MAX };
         Ok(Self {
             pipeline: Pipeline::start(args).await?,
             judge,
             train: PictureSet::new(&sampler, if args.quick { 8 * QUICK } else { usize::MAX })?,
             held_out: PictureSet::new(&held_out, most)?,
+            unseen: PictureSet::new(&unseen, most.min(UNSEEN))?,
             sampler,
             quick: args.quick,
             out: args.out.clone(),
@@ -106,12 +110,15 @@ impl Bench {
 /// Pictures of one kind with `--quick`.
 const QUICK: usize = 2;
 
-fn sampler(args: &Args, store: &Path, split: Split) -> anyhow::Result<Sampler> {
+/// Pictures of any concept.
+const UNSEEN: usize = 50;
+
+fn sampler(args: &Args, store: &Path, split: Split, things: Option<&Path>) -> anyhow::Result<Sampler> {
     let store = Arc::new(Store::open(store)?);
     let selection = Selection {
         split,
         styles: args.styles.clone(),
-        things: args.things.clone(),
+        things: things.map(Path::to_path_buf),
         skin_tones: false,
         ..Selection::default()
     };
@@ -121,5 +128,5 @@ fn sampler(args: &Args, store: &Path, split: Split) -> anyhow::Result<Sampler> {
 
 /// A sampler over the held-out pictures of a store.
 pub(super) fn sampler_of_held_out(args: &Args, store: &Path) -> anyhow::Result<Sampler> {
-    sampler(args, store, Split::HeldOut)
+    sampler(args, store, Split::HeldOut, args.things.as_deref())
 }

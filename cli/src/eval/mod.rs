@@ -5,6 +5,7 @@ mod bench;
 mod captions;
 mod colour;
 mod distance;
+mod inversion;
 mod picture;
 mod pipeline;
 mod prior;
@@ -76,6 +77,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     if let Some(store) = &args.store_large {
         report.add(upsampler::section(&bench, &args, store, &drawn).await?)?;
     }
+    report.add(inversion::section(&bench).await?)?;
     report.add(sheets::section(&bench).await?)?;
     say(&format!("{}", args.out.join("report.md").display()));
     Ok(())

@@ -2,6 +2,7 @@
 
 use std::io::Cursor;
 
+use anyhow::bail;
 use image::{ImageFormat, Rgb, RgbImage};
 use tch::Tensor;
 
@@ -15,6 +16,16 @@ pub(super) struct Picture {
 }
 
 impl Picture {
+    /// A square PNG file's.
+    pub(super) fn of_png(file: &[u8]) -> anyhow::Result<Self> {
+        let image = image::load_from_memory(file)?.into_rgb8();
+        if image.width() != image.height() {
+            bail!("eval measures square pictures only");
+        }
+        let channel = |channel| image.pixels().map(move |pixel| f32::from(pixel.0[channel]) / 127.5 - 1.0);
+        Ok(Self { side: image.width() as usize, values: (0..3).flat_map(channel).collect() })
+    }
+
     /// As a PNG file.
     pub(super) fn png(&self) -> anyhow::Result<Vec<u8>> {
         let side = u32::try_from(self.side)?;

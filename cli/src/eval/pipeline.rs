@@ -1,5 +1,7 @@
 //! The pipeline in this process.
 
+use std::future::Future;
+
 use anyhow::{Context as _, anyhow};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -80,21 +82,40 @@ impl Pipeline {
         Ok(Self { transport: in_process(services(&local).await?) })
     }
 
-    /// Draws all shots, in their order.
-    pub(super) async fn draw(&self, title: &str, shots: Vec<Shot>) -> anyhow::Result<Vec<Drawn>> {
-        let bar = bar(title, shots.len());
-        let drawn = stream::iter(shots.into_iter().map(|shot| self.draw_one(shot)))
+    /// A client of the gateway.
+    pub(super) fn gateway(&self) -> UnclipServiceClient<Transport> {
+        UnclipServiceClient::new(self.transport.clone())
+            .max_encoding_message_size(MAX_MESSAGE_BYTES)
+            .max_decoding_message_size(MAX_MESSAGE_BYTES)
+    }
+
+    /// Does the same with every item, some at a time, and answers in their order.
+    pub(super) async fn each<I, O, W>(
+        &self,
+        title: &str,
+        items: Vec<I>,
+        work: impl Fn(I) -> W,
+    ) -> anyhow::Result<Vec<O>>
+    where
+        W: Future<Output = anyhow::Result<O>>,
+    {
+        let bar = bar(title, items.len());
+        let done = stream::iter(items.into_iter().map(work))
             .buffered(AT_A_TIME)
             .inspect_ok(|_| bar.inc(1))
             .try_collect()
             .await;
         bar.abandon();
-        drawn
+        done
+    }
+
+    /// Draws all shots, in their order.
+    pub(super) async fn draw(&self, title: &str, shots: Vec<Shot>) -> anyhow::Result<Vec<Drawn>> {
+        self.each(title, shots, |shot| self.draw_one(shot)).await
     }
 
     async fn draw_one(&self, shot: Shot) -> anyhow::Result<Drawn> {
-        let mut client =
-            UnclipServiceClient::new(self.transport.clone()).max_decoding_message_size(MAX_MESSAGE_BYTES);
+        let mut client = self.gateway();
         let request = GenerateImageRequest {
             prompt: shot.prompt,
             seed: Some(shot.seed),
@@ -118,15 +139,8 @@ impl Pipeline {
 
     /// Upsamples small pictures, picture `n` with the seed `n`.
     pub(super) async fn upsample(&self, title: &str, small: &[Picture]) -> anyhow::Result<Vec<Picture>> {
-        let bar = bar(title, small.len());
-        let pictures =
-            stream::iter(small.iter().zip(0..).map(|(picture, seed)| self.upsample_one(picture, seed)))
-                .buffered(AT_A_TIME)
-                .inspect_ok(|_| bar.inc(1))
-                .try_collect()
-                .await;
-        bar.abandon();
-        pictures
+        let numbered = small.iter().zip(0..).collect();
+        self.each(title, numbered, |(picture, seed)| self.upsample_one(picture, seed)).await
     }
 
     async fn upsample_one(&self, small: &Picture, seed: u64) -> anyhow::Result<Picture> {
@@ -168,7 +182,8 @@ impl Pipeline {
     }
 }
 
-fn refused(status: tonic::Status) -> anyhow::Error {
+/// What the gateway refused with.
+pub(super) fn refused(status: tonic::Status) -> anyhow::Error {
     anyhow!("{}", status.message().to_owned())
 }
 
@@ -194,7 +209,8 @@ fn drawn(image: GeneratedImage) -> anyhow::Result<Drawn> {
     })
 }
 
-fn floats(tensor: Option<&Tensor>) -> anyhow::Result<Vec<f32>> {
+/// The values of a tensor that an answer must have.
+pub(super) fn floats(tensor: Option<&Tensor>) -> anyhow::Result<Vec<f32>> {
     let tensor = tensor.context("an answer without its tensor")?;
     Ok(tensor.floats("tensor", &tensor.checked_shape("tensor")?)?)
 }
@@ -204,7 +220,8 @@ fn unit_range(tensor: Option<&Tensor>) -> anyhow::Result<Picture> {
     picture(floats(tensor)?.into_iter().map(|value| value * 2.0 - 1.0).collect())
 }
 
-fn picture(values: Vec<f32>) -> anyhow::Result<Picture> {
+/// A square picture of values in -1 to 1.
+pub(super) fn picture(values: Vec<f32>) -> anyhow::Result<Picture> {
     let side = (values.len() / 3).isqrt();
     if 3 * side * side != values.len() {
         return Err(anyhow!("eval measures square pictures only"));

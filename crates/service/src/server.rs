@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::future::Future;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -88,10 +89,26 @@ impl Services {
         add_reflection(&mut self.routes, &self.names)?;
         let names = std::mem::take(&mut self.names);
         let http = std::mem::take(&mut self.http);
+        let address = listener.local_addr()?;
+        let has_http = http.has_routes();
         let router = self.router().merge(http);
-        tracing::info!(address = %listener.local_addr()?, "serving");
+        tracing::info!(%address, "serving");
+        if has_http {
+            tracing::info!("open {} in a browser", page_url(address));
+        }
         run(router, listener, end(shutdown, reporter, names), drain).await
     }
+}
+
+/// Where a browser on this machine finds the server. One that listens everywhere listens at the loopback address too.
+fn page_url(mut address: SocketAddr) -> String {
+    if address.ip().is_unspecified() {
+        address.set_ip(match address {
+            SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+            SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    format!("http://{address}/")
 }
 
 /// The contracts of all servers are known to each, but it lists only what it serves.
@@ -162,5 +179,21 @@ pub async fn shutdown_signal() {
             }
         }
         () = terminate => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_can_be_clicked() {
+        for (address, url) in [
+            ("127.0.0.1:50051", "http://127.0.0.1:50051/"),
+            ("0.0.0.0:80", "http://127.0.0.1:80/"),
+            ("[::]:80", "http://[::1]:80/"),
+        ] {
+            assert_eq!(page_url(address.parse().unwrap()), url);
+        }
     }
 }

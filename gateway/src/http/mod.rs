@@ -1,7 +1,9 @@
 //! HTTP beside gRPC, on the same port. Every interface here is a client of the gateway's own gRPC service, called in the same
 //! process: what is checked, limited and cached there holds here too.
 
+mod json;
 mod openai;
+mod page;
 
 use axum::Router;
 use axum::routing::any_service;
@@ -16,5 +18,6 @@ use crate::HttpArgs;
 pub(crate) fn routes(gateway: &Transport, args: &HttpArgs) -> Result<Router, Error> {
     let api = openai::routes(gateway, args)?;
     // A nested router does not see its own address with a slash at the end.
-    Ok(Router::new().route("/v1/", any_service(api.clone())).nest("/v1", api))
+    let api = Router::new().route("/v1/", any_service(api.clone())).nest("/v1", api);
+    Ok(api.merge(json::routes(gateway)).merge(page::routes()))
 }

@@ -14,7 +14,7 @@ use unclip_proto::v1::generate_image_response::Event;
 use unclip_proto::v1::{GeneratedImage, ImagePreview, Stage};
 
 use super::answer::{Wanted, about, size, usage};
-use super::api::{Api, now};
+use super::api::now;
 use super::error::ApiError;
 use super::files::extension;
 use super::news::News;
@@ -37,14 +37,13 @@ pub(super) fn preview_every(partial_images: u32, steps: u32) -> u32 {
 
 /// Sends events while pictures are drawn.
 pub(super) async fn respond(
-    api: &Api,
     wanted: Wanted,
     endpoint: Endpoint,
     mut news: News,
 ) -> Result<Response, ApiError> {
     let first = begin(&mut news).await?;
     let news = stream::iter(first.into_iter().map(Ok)).chain(news);
-    let writer = Writer { api: api.clone(), wanted, endpoint, sent: HashMap::new() };
+    let writer = Writer { wanted, endpoint, sent: HashMap::new() };
     let events = news.map_err(ApiError::from).scan(Some(writer), |writer, event| {
         let sent = writer.as_mut().map(|own| event.and_then(|event| own.write(event)));
         if matches!(sent, Some(Err(_))) {
@@ -75,7 +74,6 @@ async fn begin(news: &mut News) -> Result<Option<Event>, ApiError> {
 
 /// Turns the gateway's events into the API's.
 struct Writer {
-    api: Api,
     wanted: Wanted,
     endpoint: Endpoint,
     /// Partial images sent of every picture.

@@ -86,7 +86,7 @@ pub(super) async fn respond(
     news: News,
 ) -> Result<Response, ApiError> {
     match wanted.parameters.stream {
-        true => events::respond(api, wanted, endpoint, news).await,
+        true => events::respond(wanted, endpoint, news).await,
         false => answer::respond(api, &wanted, news).await,
     }
 }
