@@ -2,10 +2,12 @@
 //! process: what is checked, limited and cached there holds here too.
 
 mod json;
+mod observe;
 mod openai;
 mod page;
 
 use axum::Router;
+use axum::middleware::from_fn;
 use axum::routing::any_service;
 use unclip_service::{Error, Transport};
 
@@ -19,5 +21,6 @@ pub(crate) fn routes(gateway: &Transport, args: &HttpArgs) -> Result<Router, Err
     let api = openai::routes(gateway, args)?;
     // A nested router does not see its own address with a slash at the end.
     let api = Router::new().route("/v1/", any_service(api.clone())).nest("/v1", api);
-    Ok(api.merge(json::routes(gateway)).merge(page::routes()))
+    let all = api.merge(json::routes(gateway)).merge(page::routes());
+    Ok(all.layer(from_fn(observe::observe)))
 }

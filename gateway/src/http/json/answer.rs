@@ -8,7 +8,7 @@ use futures::{Stream, StreamExt, stream};
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use prost_reflect::{DynamicMessage, SerializeOptions};
 use tonic::codec::Streaming;
-use unclip_service::{Error, REQUEST_ID_HEADER, RequestContext};
+use unclip_service::Error;
 
 use super::failure::Failure;
 
@@ -27,7 +27,7 @@ pub(super) struct Messages {
 }
 
 /// The HTTP response.
-pub(super) fn finish(answer: Result<Answer, Failure>, context: &RequestContext) -> Response {
+pub(super) fn finish(answer: Result<Answer, Failure>) -> Response {
     let mut response = match answer.and_then(body) {
         Ok((content_type, body)) => ([(header::CONTENT_TYPE, content_type)], body).into_response(),
         Err(failure) => refusal(&failure),
@@ -37,9 +37,6 @@ pub(super) fn finish(answer: Result<Answer, Failure>, context: &RequestContext) 
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     // nginx would hold lines back until its buffer is full.
     headers.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
-    if let Some(id) = context.id_header() {
-        headers.insert(REQUEST_ID_HEADER, id);
-    }
     response
 }
 

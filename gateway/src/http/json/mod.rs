@@ -7,12 +7,12 @@ mod codec;
 mod failure;
 mod methods;
 
-use axum::Router;
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{DefaultBodyLimit, Path, State};
 use axum::response::Response;
 use axum::routing::post;
+use axum::{Extension, Router};
 use http::HeaderMap;
 use unclip_service::{MAX_MESSAGE_BYTES, RequestContext, Transport};
 
@@ -44,25 +44,25 @@ pub(super) fn routes(gateway: &Transport) -> Router {
 async fn handle(
     State(api): State<Api>,
     Path((service, method)): Path<(String, String)>,
+    Extension(context): Extension<RequestContext>,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Response {
-    let context = RequestContext::from_headers(&headers);
     let answer = async {
         let method = api.methods.find(&service, &method)?;
         check_content_type(&headers)?;
         let body = body.map_err(|rejection| Failure::unread(&rejection, MAX_BODY_BYTES))?;
         call(api.gateway, &context, method, body).await
     };
-    answer::finish(answer.await, &context)
+    answer::finish(answer.await)
 }
 
-async fn only_post(State(api): State<Api>, headers: HeaderMap) -> Response {
-    answer::finish(Err(api.methods.only_post()), &RequestContext::from_headers(&headers))
+async fn only_post(State(api): State<Api>) -> Response {
+    answer::finish(Err(api.methods.only_post()))
 }
 
-async fn nothing_here(State(api): State<Api>, headers: HeaderMap) -> Response {
-    answer::finish(Err(api.methods.nothing_here()), &RequestContext::from_headers(&headers))
+async fn nothing_here(State(api): State<Api>) -> Response {
+    answer::finish(Err(api.methods.nothing_here()))
 }
 
 /// Only JSON: a form of a foreign page, which a browser would send without asking, is refused.
@@ -90,7 +90,8 @@ mod tests {
             .header("content-type", "application/json")
             .body(Body::from(vec![b' '; MAX_BODY_BYTES + 1]))
             .unwrap();
-        let answer = routes(&in_process(Services::new())).oneshot(call).await.unwrap();
+        let routes = routes(&in_process(Services::new())).layer(Extension(RequestContext::fresh()));
+        let answer = routes.oneshot(call).await.unwrap();
         assert_eq!(answer.status(), StatusCode::PAYLOAD_TOO_LARGE);
         let text = axum::body::to_bytes(answer.into_body(), 1 << 10).await.unwrap();
         let text = String::from_utf8_lossy(&text);

@@ -13,7 +13,6 @@ mod extras;
 mod fields;
 mod files;
 mod generations;
-mod middleware;
 mod models;
 mod names;
 mod news;
@@ -46,7 +45,6 @@ pub(super) fn routes(gateway: &Transport, args: &HttpArgs) -> Result<Router, Err
         .route("/models/{*name}", get(models::retrieve))
         .fallback(unknown_route)
         .method_not_allowed_fallback(wrong_method)
-        .layer(axum::middleware::from_fn(middleware::observe))
         .with_state(Api::new(gateway.clone(), args)?))
 }
 

@@ -1,4 +1,4 @@
-//! What every request of the API passes: its id, a line in the log, a counter.
+//! What every HTTP request passes: its id, a line in the log, a counter.
 
 use std::time::Instant;
 
