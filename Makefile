@@ -66,7 +66,7 @@ train-data: setup ## Fetch the emoji sets from the npm registry and draw them: o
 JUDGE       ?= out/train/judge
 STORE       ?= out/data/emoji-64.unclipds
 STORE_LARGE ?= out/data/emoji-128.unclipds
-THINGS      ?= training/configs/things.txt
+THINGS      ?= training/configs/drawn.txt
 STYLES      ?= twemoji,fluent-emoji-flat
 REPORT      ?= out/eval
 

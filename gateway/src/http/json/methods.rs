@@ -59,10 +59,10 @@ mod tests {
         let methods = Methods::of_gateway();
         assert!(methods.find(SERVICE, "GenerateImage").unwrap().is_server_streaming());
         assert!(!methods.find(SERVICE, "ListModels").unwrap().is_server_streaming());
-        assert_eq!(methods.0.len(), 10);
+        assert_eq!(methods.0.len(), 12);
         for (service, method) in [(SERVICE, "generateImage"), ("unclip.v1.PriorService", "SamplePrior")] {
             let failure = methods.find(service, method).unwrap_err();
-            assert!(failure.message.contains("one of Classify, DiffImage,"), "{}", failure.message);
+            assert!(failure.message.contains("one of Classify, ComputeBasis, DiffImage,"), "{}", failure.message);
         }
     }
 }
