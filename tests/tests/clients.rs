@@ -22,12 +22,22 @@ fn foreign(server: &Server, service: &str) -> Value {
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
+/// How many messages tell of progress depends on how fast they are read.
+fn without_progress(found: &Value) -> Value {
+    let mut found = found.clone();
+    if let Some(drawn) = found.get_mut("drawn").and_then(Value::as_object_mut) {
+        drawn.remove("progress");
+    }
+    found
+}
+
 #[tokio::test]
 async fn grpcio_finds_and_calls_every_service_by_reflection() {
     let cluster = Cluster::shared("tiny").await;
     for (service, server) in cluster.servers() {
         let found = foreign(server, service);
-        assert_eq!(found["v1"], found["v1alpha"], "{service}: both versions of reflection");
+        let [v1, v1alpha] = ["v1", "v1alpha"].map(|version| without_progress(&found[version]));
+        assert_eq!(v1, v1alpha, "{service}: both versions of reflection");
         let serving =
             json!({"": "SERVING", service: "SERVING", "readiness": "SERVING", "liveness": "SERVING"});
         assert_eq!(found["health"], serving, "{service}");

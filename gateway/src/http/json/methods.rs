@@ -62,7 +62,11 @@ mod tests {
         assert_eq!(methods.0.len(), 12);
         for (service, method) in [(SERVICE, "generateImage"), ("unclip.v1.PriorService", "SamplePrior")] {
             let failure = methods.find(service, method).unwrap_err();
-            assert!(failure.message.contains("one of Classify, ComputeBasis, DiffImage,"), "{}", failure.message);
+            assert!(
+                failure.message.contains("one of Classify, ComputeBasis, DiffImage,"),
+                "{}",
+                failure.message
+            );
         }
     }
 }
