@@ -35,7 +35,7 @@ pub enum TrainError {
         /// What was expected, what was found and what to do.
         reason: String,
     },
-    /// Runs that don't belong together, or a folder that is no run.
+    /// Runs that don't belong together, a folder that is no run, or one that is taken.
     #[error("{path}: {reason}")]
     Export {
         /// The run's folder.

@@ -48,8 +48,8 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let basis = answer.basis.context("the gateway sent no basis")?;
     write_basis(&args.output, &basis)?;
     let variances = basis.variances.context("the gateway sent no variances")?;
-    let count = variances.checked_shape("variances")?;
-    say(&format!("{}  {count:?} components of {} pictures", args.output.display(), paths.len()));
+    let count: usize = variances.checked_shape("variances")?.iter().sum();
+    say(&format!("{}  {count} components of {} pictures", args.output.display(), paths.len()));
     Ok(())
 }
 

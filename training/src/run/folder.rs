@@ -1,5 +1,6 @@
 //! The folder of one training.
 
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -19,6 +20,7 @@ use crate::error::{make_folder, write_json};
 /// | `loss.png`, `sheets/step-N.png` | pictures for people |
 /// | `bundle/` | the parts it trains, averaged, in diffusers' layout |
 /// | `run.json` | what it was trained with |
+/// | `lock` | held while a trainer is at work |
 #[derive(Clone, Debug)]
 pub struct RunFolder {
     root: PathBuf,
@@ -54,6 +56,24 @@ impl RunFolder {
     /// The folder itself.
     pub fn root(&self) -> &Path {
         &self.root
+    }
+
+    /// Keeps other trainers out of the folder until the file is dropped, or its process ends.
+    ///
+    /// # Errors
+    /// One of them is at work there, or a place that can't be written.
+    pub fn lock(&self) -> Result<File, TrainError> {
+        let path = self.root.join("lock");
+        let file = File::create(&path).map_err(TrainError::io(&path))?;
+        match file.try_lock() {
+            Ok(()) => Ok(file),
+            Err(TryLockError::WouldBlock) => Err(TrainError::Export {
+                path: self.root.clone(),
+                reason: "another training is at work here; stop it, or choose another folder with --run"
+                    .into(),
+            }),
+            Err(TryLockError::Error(source)) => Err(TrainError::Io { path, source }),
+        }
     }
 
     /// Where checkpoints are.
@@ -184,3 +204,19 @@ pub(crate) const COMPONENTS: [Component; 7] = [
     Component::SuperResFirst,
     Component::SuperResLast,
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_trainings_do_not_share_a_folder() {
+        let place = tempfile::tempdir().unwrap();
+        let folder = RunFolder::create(place.path()).unwrap();
+        let first = folder.lock().unwrap();
+        let refused = folder.lock().unwrap_err().to_string();
+        assert!(refused.contains("another training is at work here"), "{refused}");
+        drop(first);
+        assert!(folder.lock().is_ok());
+    }
+}

@@ -62,6 +62,7 @@ pub fn train<T: Task>(
     options: &Options,
 ) -> Result<Outcome, TrainError> {
     let folder = RunFolder::create(&options.run)?;
+    let _lock = folder.lock()?;
     let checkpoint = latest(&folder.checkpoints())?;
     refuse_overwriting(&folder, checkpoint.is_some(), options)?;
     folder.write_info(&RunInfo { stage: task.name().to_owned(), clip })?;
