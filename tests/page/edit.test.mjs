@@ -59,6 +59,8 @@ test("a mask is painted with keys, erased, inverted and cleared", async () => {
   await openFirst(page);
   const part = await tool(page, "edit");
   const count = async () => (await painting(page)).filter((value, at) => at % 4 === 3 && value > 127).length;
+  // A canvas that is still hidden would not take the focus, and the key would close the tool.
+  await page.locator("#mask").waitFor();
   await page.locator("#mask").focus();
   await page.keyboard.press("Space");
   const dot = await count();
