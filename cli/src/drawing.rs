@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use image::codecs::gif::{GifEncoder, Repeat};
 use image::{Delay, Frame, RgbImage};
+use tonic::Response;
 use tonic::codec::Streaming;
 use unclip_proto::v1::{
-    DrawOptions, GeneratedImage, ImageFormat, InversionOptions, Sampler, SamplingOptions,
+    self, DrawOptions, GeneratedImage, ImageFormat, InversionOptions, Sampler, SamplingOptions,
 };
 use unclip_training::data::contact_sheet;
 
@@ -109,14 +110,42 @@ impl InversionArgs {
     }
 }
 
-/// The pictures of a stream, each taken out of its message by `image`.
-pub(crate) async fn collect<M>(
-    mut stream: Streaming<M>,
-    image: impl Fn(M) -> Option<GeneratedImage>,
+/// A message of a drawing's stream.
+pub(crate) trait Message {
+    /// The picture that it brings, if it does.
+    fn image(self) -> Option<GeneratedImage>;
+}
+
+macro_rules! messages {
+    ($($response:ident in $module:ident),*) => {$(
+        impl Message for v1::$response {
+            fn image(self) -> Option<GeneratedImage> {
+                match self.event {
+                    Some(v1::$module::Event::Image(image)) => Some(image),
+                    _ => None,
+                }
+            }
+        }
+    )*};
+}
+
+messages!(
+    GenerateImageResponse in generate_image_response,
+    VaryImageResponse in vary_image_response,
+    InterpolateImagesResponse in interpolate_images_response,
+    DiffImageResponse in diff_image_response,
+    ReconstructImageResponse in reconstruct_image_response,
+    EditImageResponse in edit_image_response
+);
+
+/// The pictures of a stream.
+pub(crate) async fn collect<M: Message>(
+    stream: Response<Streaming<M>>,
 ) -> anyhow::Result<Vec<GeneratedImage>> {
+    let mut stream = stream.into_inner();
     let mut images = Vec::new();
     while let Some(message) = stream.message().await.map_err(refused)? {
-        images.extend(image(message));
+        images.extend(message.image());
     }
     Ok(images)
 }

@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use unclip_proto::v1::DiffImageRequest;
-use unclip_proto::v1::diff_image_response::Event;
 use unclip_service::RequestContext;
 
 use crate::connection::{ConnectionArgs, refused};
@@ -46,11 +45,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     };
     let mut client = args.connection.client().await?;
     let stream = client.diff_image(RequestContext::fresh().request(request)).await.map_err(refused)?;
-    let images = collect(stream.into_inner(), |message| match message.event {
-        Some(Event::Image(image)) => Some(image),
-        _ => None,
-    })
-    .await?;
+    let images = collect(stream).await?;
     if let Some(path) = &args.gif {
         write_gif(path, &images)?;
     }

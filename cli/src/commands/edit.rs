@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 
-use unclip_proto::v1::edit_image_response::Event;
 use unclip_proto::v1::{EditImageRequest, GenerateImageRequest, SamplingOptions};
 use unclip_service::RequestContext;
 
@@ -57,11 +56,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     };
     let mut client = args.connection.client().await?;
     let stream = client.edit_image(RequestContext::fresh().request(request)).await.map_err(refused)?;
-    let images = collect(stream.into_inner(), |message| match message.event {
-        Some(Event::Image(image)) => Some(image),
-        _ => None,
-    })
-    .await?;
+    let images = collect(stream).await?;
     let labels: Vec<String> = (0..args.count).map(|_| args.prompt.clone()).collect();
     args.drawing.finish(images, &labels)
 }

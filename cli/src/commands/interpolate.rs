@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 
-use unclip_proto::v1::interpolate_images_response::Event;
 use unclip_proto::v1::{InterpolateImagesRequest, NoiseBlend};
 use unclip_service::RequestContext;
 
@@ -51,11 +50,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let mut client = args.connection.client().await?;
     let stream =
         client.interpolate_images(RequestContext::fresh().request(request)).await.map_err(refused)?;
-    let images = collect(stream.into_inner(), |message| match message.event {
-        Some(Event::Image(image)) => Some(image),
-        _ => None,
-    })
-    .await?;
+    let images = collect(stream).await?;
     if let Some(path) = &args.gif {
         write_gif(path, &images)?;
     }

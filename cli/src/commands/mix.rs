@@ -2,7 +2,6 @@
 
 use anyhow::{Context as _, bail};
 use unclip_proto::v1::latent::Source;
-use unclip_proto::v1::vary_image_response::Event;
 use unclip_proto::v1::{Latent, Mix, MixPart, VaryImageRequest, mix_part};
 use unclip_service::RequestContext;
 
@@ -35,11 +34,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     };
     let mut client = args.connection.client().await?;
     let stream = client.vary_image(RequestContext::fresh().request(request)).await.map_err(refused)?;
-    let images = collect(stream.into_inner(), |message| match message.event {
-        Some(Event::Image(image)) => Some(image),
-        _ => None,
-    })
-    .await?;
+    let images = collect(stream).await?;
     let labels: Vec<String> = (0..args.count).map(|index| format!("mix {index}")).collect();
     args.drawing.finish(images, &labels)
 }

@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use unclip_proto::v1::ReconstructImageRequest;
-use unclip_proto::v1::reconstruct_image_response::Event;
 use unclip_service::RequestContext;
 
 use crate::basis::read_basis;
@@ -46,11 +45,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     };
     let mut client = args.connection.client().await?;
     let stream = client.reconstruct_image(RequestContext::fresh().request(request)).await.map_err(refused)?;
-    let images = collect(stream.into_inner(), |message| match message.event {
-        Some(Event::Image(image)) => Some(image),
-        _ => None,
-    })
-    .await?;
+    let images = collect(stream).await?;
     if let Some(path) = &args.gif {
         write_gif(path, &images)?;
     }

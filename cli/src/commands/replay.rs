@@ -5,10 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use unclip_proto::Redraw;
 use unclip_proto::v1::unclip_service_client::UnclipServiceClient;
-use unclip_proto::v1::{
-    EditReceipt, GeneratedImage, ImageFormat, Receipt, edit_image_response, generate_image_response,
-    vary_image_response,
-};
+use unclip_proto::v1::{EditReceipt, GeneratedImage, ImageFormat, Receipt};
 use unclip_service::{RequestContext, Transport};
 
 use crate::connection::{ConnectionArgs, refused};
@@ -94,27 +91,15 @@ async fn draw(mut client: UnclipServiceClient<Transport>, request: Redraw) -> an
     let images = match request {
         Redraw::Generate(request) => {
             let stream = client.generate_image(context.request(request)).await.map_err(refused)?;
-            collect(stream.into_inner(), |message| match message.event {
-                Some(generate_image_response::Event::Image(image)) => Some(image),
-                _ => None,
-            })
-            .await?
+            collect(stream).await?
         }
         Redraw::Vary(request) => {
             let stream = client.vary_image(context.request(request)).await.map_err(refused)?;
-            collect(stream.into_inner(), |message| match message.event {
-                Some(vary_image_response::Event::Image(image)) => Some(image),
-                _ => None,
-            })
-            .await?
+            collect(stream).await?
         }
         Redraw::Edit(request) => {
             let stream = client.edit_image(context.request(request)).await.map_err(refused)?;
-            collect(stream.into_inner(), |message| match message.event {
-                Some(edit_image_response::Event::Image(image)) => Some(image),
-                _ => None,
-            })
-            .await?
+            collect(stream).await?
         }
     };
     images.into_iter().next().context("the gateway sent no picture")

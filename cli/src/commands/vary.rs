@@ -1,7 +1,6 @@
 //! `unclip vary`.
 
 use unclip_proto::v1::VaryImageRequest;
-use unclip_proto::v1::vary_image_response::Event;
 use unclip_service::RequestContext;
 
 use crate::connection::{ConnectionArgs, refused};
@@ -30,11 +29,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     };
     let mut client = args.connection.client().await?;
     let stream = client.vary_image(RequestContext::fresh().request(request)).await.map_err(refused)?;
-    let images = collect(stream.into_inner(), |message| match message.event {
-        Some(Event::Image(image)) => Some(image),
-        _ => None,
-    })
-    .await?;
+    let images = collect(stream).await?;
     let labels: Vec<String> = (0..args.count).map(|index| format!("variation {index}")).collect();
     args.drawing.finish(images, &labels)
 }
