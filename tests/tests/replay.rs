@@ -6,7 +6,7 @@ use std::path::Path;
 
 use image::{Rgba, RgbaImage};
 use serde_json::Value;
-use unclip_tests::{Cluster, Run, gradient, run_in, scratch};
+use unclip_tests::{CPU, Cluster, Run, gradient, run_in, scratch};
 
 const QUICK: [&str; 4] = ["--decoder-steps", "2", "--upsampler-steps", "2"];
 
@@ -14,7 +14,7 @@ fn at(folder: &Path, endpoint: &str, command: &str, arguments: &[&str]) -> Run {
     run_in(folder, "unclip", &[&[command, "--endpoint", endpoint], arguments].concat())
 }
 
-/// Pictures that were drawn together come back within rounding.
+/// At most one level of 255 apart.
 fn assert_same_pictures(folder: &Path, one: &str, other: &str) {
     let read = |name: &str| image::open(folder.join(name)).unwrap().into_rgb8();
     let (found, expected) = (read(one), read(other));
@@ -25,12 +25,13 @@ fn assert_same_pictures(folder: &Path, one: &str, other: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_receipt_is_enough() {
-    let cluster = Cluster::shared("tiny").await;
+    // Stages of its own, and one picture at a time: rows that share a pass round in other ways.
+    let cluster = Cluster::start("tiny", &CPU).await;
     let (endpoint, folder) = (cluster.gateway.url(), scratch());
     let place = folder.path();
     gradient(40, 30).save(place.join("in.png")).unwrap();
     let draw = |command: &str, arguments: &[&str]| {
-        at(place, &endpoint, command, &[arguments, &QUICK].concat()).assert_done();
+        at(place, &endpoint, command, &[arguments, &QUICK, &["--seed", "5"]].concat()).assert_done();
     };
     let replay = |receipt: &str| {
         let run = at(place, &endpoint, "replay", &[receipt, "-o", "again.png"]);
@@ -39,29 +40,29 @@ async fn a_receipt_is_enough() {
     };
 
     let prompt = ["--prompt", "a red fox", "--negative-prompt", "a cat", "--prior-steps", "2"];
-    let two = ["--candidates", "2", "-n", "2", "-o", "g.png", "--receipt", "g.json"];
+    let two = ["--candidates", "2", "-o", "g.png", "--receipt", "g.json"];
     draw("generate", &[&prompt[..], &two].concat());
-    replay("g-1.json");
-    assert_same_pictures(place, "again.png", "g-1.png");
+    replay("g.json");
+    assert_same_pictures(place, "again.png", "g.png");
 
     let modes = ["--prompt", "a fox", "--prior-mode", "caption-only", "-o", "c.png", "--receipt", "c.json"];
     draw("generate", &modes);
     replay("c.json");
     assert_same_pictures(place, "again.png", "c.png");
 
-    draw("vary", &["in.png", "-n", "2", "--eta", "0.5", "-o", "v.png", "--receipt", "v.json"]);
-    replay("v-1.json");
-    assert_same_pictures(place, "again.png", "v-1.png");
+    draw("vary", &["in.png", "-n", "1", "--eta", "0.5", "-o", "v.png", "--receipt", "v.json"]);
+    replay("v.json");
+    assert_same_pictures(place, "again.png", "v.png");
 
-    let frames = ["in.png", "text:a cat", "--frames", "3", "--invert", "--inversion-steps", "2"];
-    draw("interpolate", &[&frames[..], &["-o", "i.png", "--receipt", "i.json"]].concat());
-    replay("i-1.json");
-    assert_same_pictures(place, "again.png", "i-1.png");
+    let frame = ["in.png", "--to", "a cat", "--thetas", "0.5", "--inversion-steps", "2"];
+    draw("diff", &[&frame[..], &["-o", "d.png", "--receipt", "d.json"]].concat());
+    replay("d.json");
+    assert_same_pictures(place, "again.png", "d.png");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_edit_comes_again_from_its_own_files() {
-    let cluster = Cluster::shared("tiny").await;
+    let cluster = Cluster::start("tiny", &CPU).await;
     let (endpoint, folder) = (cluster.gateway.url(), scratch());
     let place = folder.path();
     let canvas =
