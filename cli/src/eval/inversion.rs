@@ -31,20 +31,25 @@ const ETAS: [f32; 5] = [0.0, 0.25, 0.5, 0.75, 1.0];
 /// Held-out pictures to latents and back.
 pub(super) async fn section(bench: &Bench) -> anyhow::Result<Section> {
     let note = format!(
-        "Real held-out pictures at the decoder's size, DDIM upwards and downwards with {STEPS} steps each, without guidance. Error: mean absolute difference as a share of the range. Eta: distance of what DDIM draws of the same x_T from what it draws at eta 0."
+        "Real held-out pictures at the decoder's size, DDIM upwards and downwards with {STEPS} steps each, without guidance. Error: mean absolute difference as a share of the range. x_T: noise that the decoder was trained on has standard deviation 1. Sheet and etas: without refinements. Eta: distance of what DDIM draws of the same x_T from what it draws at eta 0."
     );
     let mut section = Section::new("Inversion", note);
     let pictures = unstack(&bench.unseen.pictures)?;
-    let mut inverted = Vec::new();
+    let mut plain = None;
     for refinements in REFINEMENTS {
         let title = format!("inversion, {refinements} refinements");
         let found =
             bench.pipeline.each(&title, pictures.iter().collect(), |one| invert(bench, one, refinements));
-        inverted = found.await?;
-        let errors: Vec<f64> = inverted.iter().map(|one| f64::from(one.round_trip_error)).collect();
+        let found = found.await?;
+        let errors: Vec<f64> = found.iter().map(|one| f64::from(one.round_trip_error)).collect();
         let name = format!("round-trip error, {refinements} refinements");
         section.interval(name, Interval::of_mean(SEED, &errors), errors.len());
+        let deviations = found.iter().map(deviation).collect::<anyhow::Result<Vec<_>>>()?;
+        let name = format!("standard deviation of x_T, {refinements} refinements");
+        section.interval(name, Interval::of_mean(SEED, &deviations), deviations.len());
+        plain.get_or_insert(found);
     }
+    let inverted = plain.unwrap_or_default();
     let backs: Vec<Picture> =
         inverted.iter().map(|one| Picture::of_png(&one.reconstruction)).collect::<Result<_, _>>()?;
     let pairs = pictures.iter().zip(&backs).take(bench.limit(SHOWN));
@@ -109,6 +114,15 @@ async fn redraw(bench: &Bench, inverted: &InvertedImage, eta: f32) -> anyhow::Re
         }
     }
     Err(anyhow!("the gateway ended without a picture"))
+}
+
+/// Standard deviation of a picture's x_T.
+#[expect(clippy::cast_precision_loss, reason = "pictures are small")]
+fn deviation(inverted: &InvertedImage) -> anyhow::Result<f64> {
+    let values = floats(inverted.x_t.as_ref())?;
+    let count = values.len().max(1) as f64;
+    let mean = values.iter().map(|value| f64::from(*value)).sum::<f64>() / count;
+    Ok((values.iter().map(|value| (f64::from(*value) - mean).powi(2)).sum::<f64>() / count).sqrt())
 }
 
 /// Mean absolute difference, as a share of the range.

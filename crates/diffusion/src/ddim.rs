@@ -96,7 +96,12 @@ impl DdimSampler {
     /// See [`Sampler::step`](crate::Sampler::step).
     pub fn step(&self, input: StepInput<'_>) -> Result<StepOutput> {
         let trained = self.schedule.num_train_timesteps();
-        let levels = self.alpha_bars(Transition::denoise(input.timesteps, input.index, trained)?);
+        self.go(Transition::denoise(input.timesteps, input.index, trained)?, input)
+    }
+
+    /// The step from `input.x_t` along `transition`.
+    pub(crate) fn go(&self, transition: Transition, input: StepInput<'_>) -> Result<StepOutput> {
+        let levels = self.alpha_bars(transition);
         let (prediction, _) = input.split_output(self.predicts_variance())?;
         let sigma = self.sigma(levels);
         let x_0 = predict_x_0(self.prediction_type, prediction, input.x_t, levels.from, self.clip);
@@ -109,26 +114,14 @@ impl DdimSampler {
         Ok(StepOutput { prev, x_0 })
     }
 
-    /// One step of inversion, towards the noise that DDIM with eta 0 turns into this sample (arXiv
-    /// 2010.02502, section 4.3; arXiv 2204.06125, section 3, calls it the decoder's latent).
-    ///
-    /// `timesteps` are a run's reversed, so increasing. `x_t` is the sample at `timesteps[index - 1]`, or the
-    /// noiseless one at index 0; the model saw it at `timesteps[index]`, and there is where `prev` is. Noise is
-    /// ignored. A model that predicts x_0 says nothing of the noise in a noiseless sample: it's taken as 0,
-    /// where diffusers divides by 0.
-    ///
-    /// # Errors
-    /// When the lengths disagree, `index` is past the list, or the timesteps don't increase.
-    pub fn invert_step(&self, input: StepInput<'_>) -> Result<StepOutput> {
-        let trained = self.schedule.num_train_timesteps();
-        let levels = self.alpha_bars(Transition::invert(input.timesteps, input.index, trained)?).reversed();
-        let (prediction, _) = input.split_output(self.predicts_variance())?;
-        let noiseless = levels.from == 1.0 && self.prediction_type == PredictionType::Sample;
-        let prediction = if noiseless { input.x_t } else { prediction };
-        let x_0 = predict_x_0(self.prediction_type, prediction, input.x_t, levels.from, self.clip);
-        let direction = (1.0 - levels.to).sqrt();
-        let prev = self.move_to(levels, direction, &x_0, prediction, input.x_t);
-        Ok(StepOutput { prev, x_0 })
+    /// The most that where a step down arrives changes with `x_t`, of eta 0: see [`DdimInverse`](crate::DdimInverse).
+    pub(crate) fn slope(&self, transition: Transition) -> f32 {
+        let AlphaBars { from, to } = self.alpha_bars(transition);
+        let spread = (1.0 - to).sqrt() / (1.0 - from).sqrt();
+        match self.prediction_type {
+            PredictionType::Epsilon => to.sqrt() / from.sqrt(),
+            PredictionType::Sample => to.sqrt() + spread * (1.0 - from.sqrt()),
+        }
     }
 
     fn alpha_bars(&self, Transition { t, prev }: Transition) -> AlphaBars {
@@ -168,12 +161,6 @@ impl DdimSampler {
 struct AlphaBars {
     from: f32,
     to: f32,
-}
-
-impl AlphaBars {
-    fn reversed(self) -> Self {
-        Self { from: self.to, to: self.from }
-    }
 }
 
 fn check_eta(eta: f32) -> Result<()> {

@@ -19,6 +19,8 @@ pub struct StepInput<'a> {
     pub model_output: &'a [f32],
     /// The noisy sample, `[len]`.
     pub x_t: &'a [f32],
+    /// What `model_output` was computed from, where it isn't `x_t`: a refined inversion's guess, `[len]`.
+    pub seen: Option<&'a [f32]>,
     /// Standard normal noise, `[len]`. Required where [`Sampler::needs_noise`]; ignored elsewhere.
     pub noise: Option<&'a [f32]>,
 }

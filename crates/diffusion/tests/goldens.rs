@@ -9,7 +9,9 @@
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use unclip_diffusion::noise::TorchNoise;
-use unclip_diffusion::{DdimSampler, Sampler, SchedulerConfig, StepInput, StepOutput};
+use unclip_diffusion::{
+    DdimInverse, DdimSampler, PredictionType, Sampler, SchedulerConfig, StepInput, StepOutput,
+};
 
 const STEP_TOLERANCE: f32 = 2e-6;
 const X_0_TOLERANCE: f32 = 1e-5;
@@ -79,6 +81,7 @@ impl Step {
             index: self.index,
             model_output: &self.model_output,
             x_t: &self.x_t,
+            seen: None,
             noise: self.noise.as_deref(),
         }
     }
@@ -158,6 +161,7 @@ fn unclip_runs_match_from_seed_to_sample() {
                 index,
                 model_output: &output,
                 x_t: &x,
+                seen: None,
                 noise: drawn.as_deref(),
             };
             x = sampler.step(input).unwrap().prev;
@@ -171,7 +175,14 @@ fn unclip_runs_match_from_seed_to_sample() {
 fn unclip_last_step_is_not_quite_x_0() {
     let decoder = unclip().configs.remove(1);
     let sampler = Sampler::from_config(&decoder.config).unwrap();
-    let input = StepInput { timesteps: &[0], index: 0, model_output: &[0.0; 2], x_t: &[0.5], noise: None };
+    let input = StepInput {
+        timesteps: &[0],
+        index: 0,
+        model_output: &[0.0; 2],
+        x_t: &[0.5],
+        seen: None,
+        noise: None,
+    };
     let StepOutput { prev, x_0 } = sampler.step(input).unwrap();
     assert!((prev[0] / x_0[0] - 0.999_472).abs() < 1e-6, "{}", prev[0] / x_0[0]);
 }
@@ -221,17 +232,24 @@ fn ddim_steps_match_for_every_eta() {
     }
 }
 
+/// Of models that predict noise, without a clamp: of the others the references' inversion is another one.
 #[test]
 fn ddim_inversion_matches() {
-    for DdimConfig { config, num_steps, inverse, .. } in ddim().configs {
-        let sampler = DdimSampler::new(&config, 0.0).unwrap();
-        let mut timesteps = sampler.timesteps(num_steps).unwrap();
-        timesteps.reverse();
+    let configs = ddim().configs.into_iter();
+    let equal = |config: &SchedulerConfig| {
+        config.prediction_type == PredictionType::Epsilon && config.clip_sample_range.is_none()
+    };
+    let mut checked = 0;
+    for DdimConfig { config, num_steps, inverse, .. } in configs.filter(|one| equal(&one.config)) {
+        let sampler = DdimInverse::new(&DdimSampler::new(&config, 0.0).unwrap(), 0).unwrap();
+        let timesteps = sampler.timesteps(num_steps).unwrap();
         for step in inverse {
-            let output = sampler.invert_step(step.input(&timesteps)).unwrap();
-            step.check(&format!("{config:?}, inverse step {}", step.index), &output);
+            let output = sampler.step(step.input(&timesteps)).unwrap();
+            assert_close("prev", &output.prev, &step.prev, STEP_TOLERANCE);
+            checked += 1;
         }
     }
+    assert!(checked > 0, "no golden is left");
 }
 
 #[derive(Deserialize)]

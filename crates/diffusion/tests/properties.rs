@@ -89,7 +89,7 @@ proptest! {
             for index in 0..timesteps.len() {
                 let drawn = noise.normal(4);
                 let model_output = &outputs[..4 * sampler.output_channels_factor()];
-                let input = StepInput { timesteps: &timesteps, index, model_output, x_t: &x, noise: Some(&drawn) };
+                let input = StepInput { timesteps: &timesteps, index, model_output, x_t: &x, seen: None, noise: Some(&drawn) };
                 x = sampler.step(input).unwrap().prev;
                 prop_assert!(x.iter().all(|x| x.is_finite()), "{sampler:?} at {index}");
             }
@@ -112,6 +112,7 @@ fn ddim_with_eta_one_is_ancestral_sampling() {
                 index,
                 model_output: &[0.3, -0.8],
                 x_t: &[1.5, 0.2],
+                seen: None,
                 noise,
             };
             sampler.step(input).unwrap().prev
@@ -127,29 +128,42 @@ fn inversion_undoes_ddim_for_a_constant_noise_estimate() {
     let mut decoder = config("epsilon", "fixed_small_log");
     decoder.clip_sample_range = None;
     let sampler = DdimSampler::new(&decoder, 0.0).unwrap();
+    let inverse = DdimInverse::new(&sampler, 0).unwrap();
     let timesteps: Vec<u32> = sampler.timesteps(50).unwrap().split_off(10);
     let ascending: Vec<u32> = timesteps.iter().rev().copied().collect();
     let model_output = &[0.4, -1.2];
     let start = vec![0.25, -0.5];
     let mut x = start.clone();
     for index in 0..ascending.len() {
-        let input = StepInput { timesteps: &ascending, index, model_output, x_t: &x, noise: None };
-        x = sampler.invert_step(input).unwrap().prev;
+        let input =
+            StepInput { timesteps: &ascending, index, model_output, x_t: &x, seen: None, noise: None };
+        x = inverse.step(input).unwrap().prev;
     }
     for index in 0..timesteps.len() {
-        let input = StepInput { timesteps: &timesteps, index, model_output, x_t: &x, noise: None };
+        let input =
+            StepInput { timesteps: &timesteps, index, model_output, x_t: &x, seen: None, noise: None };
         x = sampler.step(input).unwrap().prev;
     }
     assert!(x.iter().zip(&start).all(|(a, b)| (a - b).abs() < 1e-4), "{x:?}");
 }
 
 /// A noise estimate that depends on x, as a network's does: then plain inversion drifts.
-fn estimate(x: &[f32], t: u32) -> Vec<f32> {
+fn noise_estimate(x: &[f32], t: u32, _: f32) -> Vec<f32> {
     x.iter().map(|x| 0.8 * (x + t as f32 / 2000.0).sin()).collect()
 }
 
-fn round_trip_error(refinements: u32) -> f32 {
-    let mut decoder = config("epsilon", "fixed_small_log");
+/// The x_0 that is expected of x_t where values of x_0 are normal with mean 0.2 and variance 0.25.
+fn x_0_estimate(x: &[f32], _: u32, alpha_bar: f32) -> Vec<f32> {
+    let share = 0.25 * alpha_bar.sqrt() / (0.25 * alpha_bar + 1.0 - alpha_bar);
+    x.iter().map(|x| 0.2 + share * (x - 0.2 * alpha_bar.sqrt())).collect()
+}
+
+/// Values of x, a timestep and its `alphas_cumprod`, to what a network would predict.
+type Estimate = fn(&[f32], u32, f32) -> Vec<f32>;
+
+/// x_T of a sample, and how far DDIM with that x_T ends from it.
+fn round_trip(prediction_type: &str, estimate: Estimate, refinements: u32) -> (Vec<f32>, f32) {
+    let mut decoder = config(prediction_type, "fixed_small_log");
     decoder.clip_sample_range = None;
     let ddim = DdimSampler::new(&decoder, 0.0).unwrap();
     let inverse = DdimInverse::new(&ddim, refinements).unwrap();
@@ -157,27 +171,35 @@ fn round_trip_error(refinements: u32) -> f32 {
     let mut ascending = inverse.timesteps(20).unwrap();
     ascending.truncate(16);
     let timesteps: Vec<u32> = ascending.iter().rev().copied().collect();
+    let alpha_bar = |t: u32| ddim.schedule().alphas_cumprod()[t as usize];
     let start = vec![0.25, -0.5, 0.9];
     let mut x = start.clone();
-    for index in 0..ascending.len() {
-        let mut probe = x.clone();
+    for (index, t) in ascending.iter().copied().enumerate() {
+        let mut seen = x.clone();
         for _ in 0..inverse.evaluations() {
-            let model_output = &estimate(&probe, ascending[index]);
-            let input = StepInput { timesteps: &ascending, index, model_output, x_t: &x, noise: None };
-            probe = inverse.step(input).unwrap().prev;
+            let model_output = &estimate(&seen, t, alpha_bar(t));
+            let timesteps = &ascending;
+            let input = StepInput { timesteps, index, model_output, x_t: &x, seen: Some(&seen), noise: None };
+            seen = inverse.step(input).unwrap().prev;
         }
-        x = probe;
+        x = seen;
     }
-    for index in 0..timesteps.len() {
-        let model_output = &estimate(&x, timesteps[index]);
-        let input = StepInput { timesteps: &timesteps, index, model_output, x_t: &x, noise: None };
+    let x_t = x.clone();
+    for (index, t) in timesteps.iter().copied().enumerate() {
+        let model_output = &estimate(&x, t, alpha_bar(t));
+        let input =
+            StepInput { timesteps: &timesteps, index, model_output, x_t: &x, seen: None, noise: None };
         x = ddim.step(input).unwrap().prev;
     }
-    x.iter().zip(&start).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
+    (x_t, x.iter().zip(&start).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max))
 }
 
 #[test]
 fn refinement_makes_inversion_exact() {
-    let errors = [0, 2, 8].map(round_trip_error);
-    assert!(errors[0] > 0.02 && errors[1] < errors[0] / 4.0 && errors[2] < 1e-3, "{errors:?}");
+    let cases: [(&str, Estimate); 2] = [("epsilon", noise_estimate), ("sample", x_0_estimate)];
+    for (prediction_type, estimate) in cases {
+        let errors = [0, 2, 10].map(|refinements| round_trip(prediction_type, estimate, refinements).1);
+        let drifts = errors[0] > 0.01;
+        assert!(drifts && errors[1] < errors[0] / 2.0 && errors[2] < errors[0] / 20.0, "{errors:?}");
+    }
 }

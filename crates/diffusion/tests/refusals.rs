@@ -15,6 +15,7 @@ const GOOD: StepInput<'static> = StepInput {
     index: 0,
     model_output: &[0.0; 6],
     x_t: &[0.0; 3],
+    seen: None,
     noise: Some(&[0.0; 3]),
 };
 
@@ -59,8 +60,9 @@ fn timesteps_must_be_trained_and_decrease() {
 
 #[test]
 fn inversion_must_increase() {
-    let sampler = DdimSampler::new(&decoder_config(), 0.0).unwrap();
-    let error = sampler.invert_step(StepInput { index: 1, ..GOOD }).unwrap_err().to_string();
+    let ddim = DdimSampler::new(&decoder_config(), 0.0).unwrap();
+    let inverse = DdimInverse::new(&ddim, 0).unwrap();
+    let error = inverse.step(StepInput { index: 1, ..GOOD }).unwrap_err().to_string();
     assert_eq!(error, "timesteps 999 and 500 follow each other at step 1; they must be strictly increasing");
 }
 

@@ -80,6 +80,7 @@ impl Trajectory {
             index: self.index,
             model_output,
             x_t: &self.x_t,
+            seen: self.probe.as_deref(),
             noise: noise.as_deref(),
         })?)
     }

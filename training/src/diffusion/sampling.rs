@@ -85,8 +85,14 @@ pub fn sample(
                 None => outputs[row].clone(),
             };
             let noise = random.normals(length);
-            let input =
-                StepInput { timesteps: &timesteps, index, model_output: &output, x_t, noise: Some(&noise) };
+            let input = StepInput {
+                timesteps: &timesteps,
+                index,
+                model_output: &output,
+                x_t,
+                seen: None,
+                noise: Some(&noise),
+            };
             *x_t = sampler.step(input)?.prev;
         }
     }

@@ -130,8 +130,14 @@ async fn the_engine_computes_what_the_samplers_do() {
             let draws = job.sampler.needs_noise(&job.timesteps, index).unwrap();
             let drawn = draws.then(|| noise.normal(LEN));
             let (timesteps, x) = (job.timesteps.as_slice(), x_t.as_slice());
-            let input =
-                StepInput { timesteps, index, model_output: &model_output, x_t: x, noise: drawn.as_deref() };
+            let input = StepInput {
+                timesteps,
+                index,
+                model_output: &model_output,
+                x_t: x,
+                seen: None,
+                noise: drawn.as_deref(),
+            };
             x_t = job.sampler.step(input).unwrap().prev;
         }
         assert_eq!(alone(job).await, Finished { sample: x_t, noise: noise.position() });

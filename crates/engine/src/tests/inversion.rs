@@ -32,7 +32,7 @@ async fn a_step_is_refined_at_its_own_result() {
             for _ in 0..=refinements {
                 let lane = Lane { x_t: &seen, timestep, context: &0.25, branch: Branch::Conditional, step };
                 let (timesteps, model_output) = (job.timesteps.as_slice(), &predict(&lane));
-                let input = StepInput { timesteps, index, model_output, x_t: &x, noise: None };
+                let input = StepInput { timesteps, index, model_output, x_t: &x, seen: None, noise: None };
                 seen = job.sampler.step(input).unwrap().prev;
             }
             x = seen;
