@@ -83,7 +83,7 @@ fn every_section_is_measured() {
     let report = std::fs::read_to_string(root.join("report/report.json")).unwrap();
     let report: serde_json::Value = serde_json::from_str(&report).unwrap();
     let sections = report["sections"].as_array().unwrap();
-    assert_eq!(sections.len(), 10, "{report}");
+    assert_eq!(sections.len(), 13, "{report}");
     for section in sections {
         let (rows, sheets) = (section["rows"].as_array().unwrap(), section["sheets"].as_array().unwrap());
         assert!(!rows.is_empty() || !sheets.is_empty(), "{section}");

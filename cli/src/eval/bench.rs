@@ -30,6 +30,8 @@ pub(super) struct Bench {
     pub(super) held_out: PictureSet,
     /// Pictures that the bundle was trained on.
     pub(super) train: PictureSet,
+    /// Some of them: many more captions than are held out.
+    pub(super) seen: PictureSet,
     /// Pictures that no training saw, of any concept.
     pub(super) unseen: PictureSet,
     quick: bool,
@@ -52,6 +54,7 @@ impl Bench {
             judge,
             train: PictureSet::new(&sampler, if args.quick { 8 * QUICK } else { usize::MAX })?,
             held_out: PictureSet::new(&held_out, most)?,
+            seen: PictureSet::new(&sampler, most.min(SEEN))?,
             unseen: PictureSet::new(&unseen, most.min(UNSEEN))?,
             sampler,
             quick: args.quick,
@@ -62,11 +65,6 @@ impl Bench {
     /// So many, or a few where `--quick` asks for it.
     pub(super) fn limit(&self, full: usize) -> usize {
         if self.quick { full.min(QUICK) } else { full }
-    }
-
-    /// A shot per held-out caption.
-    pub(super) fn shots(&self) -> Vec<Shot> {
-        self.held_out.captions.iter().zip(SEED..).map(|(caption, seed)| Shot::new(caption, seed)).collect()
     }
 
     /// Writes a sheet of labelled pictures, about `cell` pixels wide each, and says its name.
@@ -110,8 +108,16 @@ impl Bench {
 /// Pictures of one kind with `--quick`.
 const QUICK: usize = 2;
 
+/// Captions that were trained on.
+const SEEN: usize = 200;
+
 /// Pictures of any concept.
 const UNSEEN: usize = 50;
+
+/// A shot per caption.
+pub(super) fn shots(set: &PictureSet) -> Vec<Shot> {
+    set.captions.iter().zip(SEED..).map(|(caption, seed)| Shot::new(caption, seed)).collect()
+}
 
 fn sampler(args: &Args, store: &Path, split: Split, things: Option<&Path>) -> anyhow::Result<Sampler> {
     let store = Arc::new(Store::open(store)?);

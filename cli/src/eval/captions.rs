@@ -2,14 +2,14 @@
 
 use unclip_training::eval::{Interval, ranks, within};
 
-use super::bench::{Bench, SEED};
+use super::bench::{Bench, SEED, shots};
 use super::picture::{stack, unstack};
 use super::pipeline::Drawn;
 use super::report::Section;
 
 /// Draws a picture of every held-out caption and looks up captions by them, and by the real pictures.
 pub(super) async fn section(bench: &Bench) -> anyhow::Result<(Vec<Drawn>, Section)> {
-    let drawn = bench.pipeline.draw("held-out captions", bench.shots()).await?;
+    let drawn = bench.pipeline.draw("held-out captions", shots(&bench.held_out)).await?;
     let set = &bench.held_out;
     let texts = bench.judge.texts(&set.captions)?;
     let pictures = bench.judge.pictures(&stack(drawn.iter().map(|one| &one.picture))?)?;

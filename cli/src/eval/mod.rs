@@ -19,7 +19,8 @@ use std::path::PathBuf;
 use unclip_service::TelemetryArgs;
 use unclip_stage::{DeviceArgs, EngineArgs, OnnxRuntimeArgs};
 
-use self::bench::Bench;
+use self::bench::{Bench, shots};
+use self::prior::Subject;
 use self::report::Report;
 use crate::output::say;
 
@@ -71,9 +72,15 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     report.add(colour::section(&bench).await?)?;
     report.add(distance::frechet(&bench, &drawn)?)?;
     report.add(distance::nearest(&bench, &drawn)?)?;
-    report.add(prior::modes(&bench, &drawn).await?)?;
-    report.add(prior::embeddings(&bench, &drawn).await?)?;
-    report.add(prior::candidates(&bench, &drawn).await?)?;
+    let seen = bench.pipeline.draw("captions of the training", shots(&bench.seen)).await?;
+    for subject in [
+        Subject { name: "held-out captions", set: &bench.held_out, drawn: &drawn },
+        Subject { name: "captions of the training", set: &bench.seen, drawn: &seen },
+    ] {
+        report.add(prior::modes(&bench, &subject).await?)?;
+        report.add(prior::embeddings(&bench, &subject).await?)?;
+        report.add(prior::candidates(&bench, &subject).await?)?;
+    }
     if let Some(store) = &args.store_large {
         report.add(upsampler::section(&bench, &args, store, &drawn).await?)?;
     }
