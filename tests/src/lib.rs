@@ -23,6 +23,7 @@ mod metrics;
 mod process;
 mod programs;
 mod redis;
+mod styles;
 mod toolbox;
 mod wait;
 
@@ -42,6 +43,7 @@ pub use metrics::Metrics;
 pub use process::{CPU, Server};
 pub use programs::{program, repository};
 pub use redis::Redis;
+pub use styles::draw_style;
 pub use toolbox::{
     assert_refused, diff, edit, gateway_client, gradient, interpolate, invert_image, png_file, reconstruct,
     vary,

@@ -2,9 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a panic in a test is the report")]
 
-use std::path::Path;
-
-use unclip_tests::{Bundle, run_in, scratch};
+use unclip_tests::{Bundle, draw_style, run_in, scratch};
 
 /// The smallest judge.
 const JUDGE: &str = r#"
@@ -27,28 +25,6 @@ batch = 8
 steps = 2
 learning_rate = 1e-3
 "#;
-
-const THINGS: usize = 40;
-
-/// Rectangles of one style; every thing is in two styles, so that some of them are held out.
-fn draw_style(folder: &Path) {
-    std::fs::create_dir_all(folder).unwrap();
-    let mut captions = String::new();
-    for thing in 0..THINGS {
-        let (width, height) = (2 + thing % 5, 2 + thing / 8);
-        let svg = format!(
-            r##"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 8 8"><rect x="1" y="1" width="{width}" height="{height}" fill="#{:x}{:x}8"/></svg>"##,
-            thing % 16,
-            thing * 3 % 16
-        );
-        std::fs::write(folder.join(format!("{thing}.svg")), svg).unwrap();
-        captions += &format!(
-            r#"{{"file_name": "{thing}.svg", "text": "thing {thing}", "concept": "thing {thing}"}}"#
-        );
-        captions.push('\n');
-    }
-    std::fs::write(folder.join("captions.jsonl"), captions).unwrap();
-}
 
 #[test]
 fn every_section_is_measured() {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use image::{ImageFormat, Rgba, RgbaImage};
+use image::{ImageFormat, Rgb, RgbImage, Rgba, RgbaImage};
 use unclip_tests::{Bundle, Cluster, Run, gradient, run_in, scratch};
 
 const QUICK: [&str; 4] = ["--decoder-steps", "2", "--upsampler-steps", "2"];
@@ -74,6 +74,34 @@ async fn every_operation_is_a_command() {
     let run = run("classify", &["in.png", "--label", "a fox", "--label", "a cat"]);
     run.assert_done();
     assert_eq!(run.out.lines().count(), 2);
+}
+
+/// A disc with a stem on white, as an emoji's drawer would.
+fn fruit() -> RgbImage {
+    RgbImage::from_fn(64, 64, |x, y| {
+        let (right, down) = (i64::from(x) - 32, i64::from(y) - 36);
+        match right * right + down * down {
+            0..=480 => Rgb([221, 46, 68]),
+            _ if right.abs() < 3 && (4..16).contains(&y) => Rgb([92, 145, 59]),
+            _ => Rgb([255; 3]),
+        }
+    })
+}
+
+#[test]
+fn the_shipped_decoder_gives_a_picture_back() {
+    let (bundle, folder) = (Bundle::imported("emoji"), scratch());
+    fruit().save(folder.path().join("in.png")).unwrap();
+    let path = bundle.path();
+    let error = |refinements: &str| -> f64 {
+        let own =
+            ["invert", "in.png", "--bundle", path.to_str().unwrap(), "--dtype", "f32", "--threads", "1"];
+        let run = run_in(folder.path(), "unclip", &[&own[..], &["--refinements", refinements]].concat());
+        run.assert_done();
+        run.out.trim().rsplit(' ').next().unwrap().parse().unwrap()
+    };
+    let (plain, refined) = (error("0"), error("2"));
+    assert!(plain < 0.03 && refined < plain, "{plain}, {refined}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
