@@ -9,10 +9,11 @@ use image::{Delay, Frame, RgbImage};
 use tonic::Response;
 use tonic::codec::Streaming;
 use unclip_proto::v1::{
-    self, DrawOptions, GeneratedImage, ImageFormat, InversionOptions, Sampler, SamplingOptions,
+    self, DrawOptions, GeneratedImage, ImageFormat, InversionOptions, Sampler, SamplingOptions, StageProgress,
 };
 use unclip_training::data::contact_sheet;
 
+use crate::bars::Bars;
 use crate::connection::refused;
 use crate::output::{format_of, path_of, report, say, write, write_receipts};
 
@@ -70,22 +71,18 @@ impl DrawArgs {
     }
 
     /// Writes pictures, says how they were made, and lays the sheet if one was asked for.
-    pub(crate) fn finish(&self, mut images: Vec<GeneratedImage>, labels: &[String]) -> anyhow::Result<()> {
-        images.sort_by_key(|image| image.image_index);
-        if images.len() != labels.len() {
-            bail!("the gateway sent {} of {} pictures", images.len(), labels.len());
-        }
+    pub(crate) fn finish(&self, images: &[GeneratedImage], labels: &[String]) -> anyhow::Result<()> {
         let count = u32::try_from(images.len())?;
-        for image in &images {
+        for image in images {
             let path = path_of(&self.output, image.image_index, count);
             write(&path, &image.image)?;
             report(&path, image);
         }
         if let Some(path) = &self.receipt {
-            write_receipts(path, &images)?;
+            write_receipts(path, images)?;
         }
         match &self.sheet {
-            Some(path) => write_sheet(path, &images, labels),
+            Some(path) => write_sheet(path, images, labels),
             None => Ok(()),
         }
     }
@@ -110,19 +107,26 @@ impl InversionArgs {
     }
 }
 
+/// What a message of a drawing's stream brings.
+pub(crate) enum News {
+    Progress(StageProgress),
+    Image(GeneratedImage),
+}
+
 /// A message of a drawing's stream.
 pub(crate) trait Message {
-    /// The picture that it brings, if it does.
-    fn image(self) -> Option<GeneratedImage>;
+    /// What it brings, but for previews.
+    fn news(self) -> Option<News>;
 }
 
 macro_rules! messages {
     ($($response:ident in $module:ident),*) => {$(
         impl Message for v1::$response {
-            fn image(self) -> Option<GeneratedImage> {
-                match self.event {
-                    Some(v1::$module::Event::Image(image)) => Some(image),
-                    _ => None,
+            fn news(self) -> Option<News> {
+                match self.event? {
+                    v1::$module::Event::Progress(progress) => Some(News::Progress(progress)),
+                    v1::$module::Event::Image(image) => Some(News::Image(image)),
+                    v1::$module::Event::Preview(_) => None,
                 }
             }
         }
@@ -138,14 +142,27 @@ messages!(
     EditImageResponse in edit_image_response
 );
 
-/// The pictures of a stream.
+/// The pictures of a stream, in their order; a terminal shows the progress meanwhile.
+///
+/// # Errors
+/// What the gateway refused with, or that not all of `count` pictures came.
 pub(crate) async fn collect<M: Message>(
     stream: Response<Streaming<M>>,
+    count: usize,
 ) -> anyhow::Result<Vec<GeneratedImage>> {
-    let mut stream = stream.into_inner();
+    let (mut stream, mut bars) = (stream.into_inner(), Bars::new(count));
     let mut images = Vec::new();
     while let Some(message) = stream.message().await.map_err(refused)? {
-        images.extend(message.image());
+        match message.news() {
+            Some(News::Progress(progress)) => bars.update(&progress),
+            Some(News::Image(image)) => images.push(image),
+            None => {}
+        }
+    }
+    bars.finish();
+    images.sort_by_key(|image| image.image_index);
+    if images.len() != count {
+        bail!("the gateway sent {} of {count} pictures", images.len());
     }
     Ok(images)
 }

@@ -45,10 +45,10 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     };
     let mut client = args.connection.client().await?;
     let stream = client.diff_image(RequestContext::fresh().request(request)).await.map_err(refused)?;
-    let images = collect(stream).await?;
+    let labels: Vec<String> = args.thetas.iter().map(|theta| format!("theta {theta}")).collect();
+    let images = collect(stream, labels.len()).await?;
     if let Some(path) = &args.gif {
         write_gif(path, &images)?;
     }
-    let labels: Vec<String> = args.thetas.iter().map(|theta| format!("theta {theta}")).collect();
-    args.drawing.finish(images, &labels)
+    args.drawing.finish(&images, &labels)
 }

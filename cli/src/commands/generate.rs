@@ -2,16 +2,13 @@
 
 use std::path::PathBuf;
 
-use anyhow::bail;
 use clap::ValueEnum;
 use unclip_gateway::check;
-use unclip_proto::v1::generate_image_response::Event;
-use unclip_proto::v1::unclip_service_client::UnclipServiceClient;
-use unclip_proto::v1::{self, GenerateImageRequest, GeneratedImage, SamplingOptions};
-use unclip_service::{RequestContext, Transport};
+use unclip_proto::v1::{self, GenerateImageRequest, SamplingOptions};
+use unclip_service::RequestContext;
 
-use crate::bars::Bars;
 use crate::connection::{ConnectionArgs, refused};
+use crate::drawing::collect;
 use crate::output::{format_of, path_of, report, write, write_receipts};
 use crate::tensors;
 
@@ -97,8 +94,9 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let request = request(&args)?;
     // Before a bundle is loaded for nothing.
     check(&request)?;
-    let client = args.connection.client().await?;
-    let images = draw(client, request, args.count).await?;
+    let mut client = args.connection.client().await?;
+    let stream = client.generate_image(RequestContext::fresh().request(request)).await.map_err(refused)?;
+    let images = collect(stream, args.count as usize).await?;
     for image in &images {
         let path = path_of(&args.output, image.image_index, args.count);
         write(&path, &image.image)?;
@@ -133,29 +131,4 @@ fn request(args: &Args) -> anyhow::Result<GenerateImageRequest> {
         image_embedding: None,
         jpeg_quality: None,
     })
-}
-
-/// Asks for the pictures and shows the progress.
-async fn draw(
-    mut client: UnclipServiceClient<Transport>,
-    request: GenerateImageRequest,
-    count: u32,
-) -> anyhow::Result<Vec<GeneratedImage>> {
-    let mut bars = Bars::new(count);
-    let mut stream =
-        client.generate_image(RequestContext::fresh().request(request)).await.map_err(refused)?.into_inner();
-    let mut images = Vec::new();
-    while let Some(message) = stream.message().await.map_err(refused)? {
-        match message.event {
-            Some(Event::Progress(progress)) => bars.update(&progress),
-            Some(Event::Image(image)) => images.push(image),
-            Some(Event::Preview(_)) | None => {}
-        }
-    }
-    bars.finish();
-    images.sort_by_key(|image| image.image_index);
-    if images.len() != count as usize {
-        bail!("the gateway sent {} of {count} pictures", images.len());
-    }
-    Ok(images)
 }

@@ -50,11 +50,11 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let mut client = args.connection.client().await?;
     let stream =
         client.interpolate_images(RequestContext::fresh().request(request)).await.map_err(refused)?;
-    let images = collect(stream).await?;
+    let last = args.frames.saturating_sub(1).max(1);
+    let labels: Vec<String> = (0..args.frames).map(|index| format!("{index} of {last}")).collect();
+    let images = collect(stream, labels.len()).await?;
     if let Some(path) = &args.gif {
         write_gif(path, &images)?;
     }
-    let last = args.frames.saturating_sub(1).max(1);
-    let labels: Vec<String> = (0..args.frames).map(|index| format!("{index} of {last}")).collect();
-    args.drawing.finish(images, &labels)
+    args.drawing.finish(&images, &labels)
 }

@@ -7,6 +7,7 @@ use unclip_proto::v1::InvertImageRequest;
 use unclip_proto::v1::invert_image_response::Event;
 use unclip_service::RequestContext;
 
+use crate::bars::Bars;
 use crate::connection::{ConnectionArgs, refused};
 use crate::drawing::InversionArgs;
 use crate::latents;
@@ -35,12 +36,15 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let mut client = args.connection.client().await?;
     let call = client.invert_image(RequestContext::fresh().request(request));
     let mut stream = call.await.map_err(refused)?.into_inner();
-    let mut found = None;
+    let (mut bars, mut found) = (Bars::new(1), None);
     while let Some(message) = stream.message().await.map_err(refused)? {
-        if let Some(Event::Result(result)) = message.event {
-            found = Some(result);
+        match message.event {
+            Some(Event::Progress(progress)) => bars.update(&progress),
+            Some(Event::Result(result)) => found = Some(result),
+            Some(Event::Preview(_)) | None => {}
         }
     }
+    bars.finish();
     let found = found.context("the gateway sent no result")?;
     let embedding = found.image_embedding.context("the gateway sent no embedding")?;
     latents::write(&args.output, &embedding, found.x_t.as_ref())?;

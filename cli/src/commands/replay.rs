@@ -91,15 +91,15 @@ async fn draw(mut client: UnclipServiceClient<Transport>, request: Redraw) -> an
     let images = match request {
         Redraw::Generate(request) => {
             let stream = client.generate_image(context.request(request)).await.map_err(refused)?;
-            collect(stream).await?
+            collect(stream, 1).await?
         }
         Redraw::Vary(request) => {
             let stream = client.vary_image(context.request(request)).await.map_err(refused)?;
-            collect(stream).await?
+            collect(stream, 1).await?
         }
         Redraw::Edit(request) => {
             let stream = client.edit_image(context.request(request)).await.map_err(refused)?;
-            collect(stream).await?
+            collect(stream, 1).await?
         }
     };
     images.into_iter().next().context("the gateway sent no picture")

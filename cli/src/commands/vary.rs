@@ -29,7 +29,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     };
     let mut client = args.connection.client().await?;
     let stream = client.vary_image(RequestContext::fresh().request(request)).await.map_err(refused)?;
-    let images = collect(stream).await?;
     let labels: Vec<String> = (0..args.count).map(|index| format!("variation {index}")).collect();
-    args.drawing.finish(images, &labels)
+    let images = collect(stream, labels.len()).await?;
+    args.drawing.finish(&images, &labels)
 }

@@ -96,12 +96,11 @@ impl DdimSampler {
     /// See [`Sampler::step`](crate::Sampler::step).
     pub fn step(&self, input: StepInput<'_>) -> Result<StepOutput> {
         let trained = self.schedule.num_train_timesteps();
-        self.go(Transition::denoise(input.timesteps, input.index, trained)?, input)
+        self.go(self.alpha_bars(Transition::denoise(input.timesteps, input.index, trained)?), input)
     }
 
-    /// The step from `input.x_t` along `transition`.
-    pub(crate) fn go(&self, transition: Transition, input: StepInput<'_>) -> Result<StepOutput> {
-        let levels = self.alpha_bars(transition);
+    /// The step from `input.x_t` at one level to another.
+    pub(crate) fn go(&self, levels: AlphaBars, input: StepInput<'_>) -> Result<StepOutput> {
         let (prediction, _) = input.split_output(self.predicts_variance())?;
         let sigma = self.sigma(levels);
         let x_0 = predict_x_0(self.prediction_type, prediction, input.x_t, levels.from, self.clip);
@@ -114,17 +113,13 @@ impl DdimSampler {
         Ok(StepOutput { prev, x_0 })
     }
 
-    /// The most that where a step down arrives changes with `x_t`, of eta 0: see [`DdimInverse`](crate::DdimInverse).
-    pub(crate) fn slope(&self, transition: Transition) -> f32 {
-        let AlphaBars { from, to } = self.alpha_bars(transition);
-        let spread = (1.0 - to).sqrt() / (1.0 - from).sqrt();
-        match self.prediction_type {
-            PredictionType::Epsilon => to.sqrt() / from.sqrt(),
-            PredictionType::Sample => to.sqrt() + spread * (1.0 - from.sqrt()),
-        }
+    /// What the model predicts.
+    pub(crate) fn prediction_type(&self) -> PredictionType {
+        self.prediction_type
     }
 
-    fn alpha_bars(&self, Transition { t, prev }: Transition) -> AlphaBars {
+    /// Of a step down.
+    pub(crate) fn alpha_bars(&self, Transition { t, prev }: Transition) -> AlphaBars {
         let table = self.schedule.alphas_cumprod();
         AlphaBars { from: table[t], to: prev.map_or(self.final_alpha_bar, |prev| table[prev]) }
     }
@@ -158,9 +153,16 @@ impl DdimSampler {
 
 /// `alphas_cumprod` where a step starts and where it goes.
 #[derive(Debug, Clone, Copy)]
-struct AlphaBars {
-    from: f32,
-    to: f32,
+pub(crate) struct AlphaBars {
+    pub(crate) from: f32,
+    pub(crate) to: f32,
+}
+
+impl AlphaBars {
+    /// The way back.
+    pub(crate) fn reversed(self) -> Self {
+        Self { from: self.to, to: self.from }
+    }
 }
 
 fn check_eta(eta: f32) -> Result<()> {

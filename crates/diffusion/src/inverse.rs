@@ -1,25 +1,26 @@
 //! DDIM walked upwards: from a sample to the noise that DDIM with eta 0 turns into it.
 
+use crate::ddim::AlphaBars;
 use crate::error::check_len;
 use crate::sampler::Transition;
-use crate::{DdimSampler, Error, Result, StepInput, StepOutput};
+use crate::{DdimSampler, Error, PredictionType, Result, StepInput, StepOutput};
 
 /// The most refinements of a step: far beyond what a fixed point that is found at all takes.
 const MAX_REFINEMENTS: u32 = 10;
 
 /// DDIM inversion (arXiv 2010.02502, section 4.3; arXiv 2204.06125, section 3), with refinement.
 ///
-/// A step from x_t up to x_{t+1} looks for the x_{t+1} that DDIM's step down takes to x_t. The model is asked at a
-/// guess, first x_t itself; by how much the step down from there misses x_t, divided by the step's slope, is added.
-/// Where the model predicts the noise, the slope is that of a noise estimate which does not change with x_{t+1}: plain
-/// DDIM inversion, and each refinement its fixed-point iteration (as in ReNoise, arXiv 2403.14602, without averaging).
+/// A step from x_t up to x_{t+1} needs what the model says of x_{t+1}, which isn't known yet. The model is asked at a
+/// guess instead, first at x_t itself; a refinement asks it again, at the x_{t+1} found so far, and steps anew from the
+/// same x_t. Each costs one more evaluation of the network per step.
 ///
-/// A model that predicts x_0 says little of the noise in an almost noiseless x_t: the iteration that keeps its x_0
-/// multiplies the prediction's error by the ratio of the two noise levels, which is 7 in the first of 50 steps of the
-/// cosine schedule. So the slope is that of an x_0 which follows x_{t+1} one to one, the most that a denoiser does.
-/// diffusers' DDIMInverseScheduler keeps the x_0.
+/// Where the model predicts noise, x_t is moved along that noise: as diffusers' DDIMInverseScheduler does, and refinements
+/// are the fixed-point iteration of the exact inverse (as in ReNoise, arXiv 2403.14602, without its averaging).
 ///
-/// Each refinement costs one more evaluation of the network per step.
+/// A model that predicts x_0 says little of the noise in an almost noiseless x_t: what the noise would have to be for that
+/// x_0 is the prediction's error, magnified; by the ratio of the two noise levels, 7 in the first of 50 steps of the cosine
+/// schedule, it enters x_{t+1}. (The scheduler above does so.) Here the step down from the guess is taken, and by how much
+/// it misses x_t, the guess is moved, over the most that a step down changes with where it starts: no step overshoots.
 #[derive(Debug, Clone)]
 pub struct DdimInverse {
     sampler: DdimSampler,
@@ -78,13 +79,27 @@ impl DdimInverse {
     /// When the lengths disagree, `index` is past the list, or the timesteps don't increase.
     pub fn step(&self, input: StepInput<'_>) -> Result<StepOutput> {
         let trained = self.sampler.schedule().num_train_timesteps();
-        let down = Transition::invert(input.timesteps, input.index, trained)?;
+        let down = self.sampler.alpha_bars(Transition::invert(input.timesteps, input.index, trained)?);
+        match self.sampler.prediction_type() {
+            PredictionType::Epsilon => self.sampler.go(down.reversed(), input),
+            PredictionType::Sample => self.approach(down, input),
+        }
+    }
+
+    /// Moves the guess to where the step down misses `x_t` by less.
+    fn approach(&self, down: AlphaBars, input: StepInput<'_>) -> Result<StepOutput> {
         let seen = input.seen.unwrap_or(input.x_t);
         check_len("seen", seen, input.x_t.len())?;
         let StepOutput { prev: reached, x_0 } = self.sampler.go(down, StepInput { x_t: seen, ..input })?;
-        let slope = self.sampler.slope(down);
+        let slope = steepest(down);
         let missed = input.x_t.iter().zip(&reached).map(|(target, reached)| target - reached);
         let prev = seen.iter().zip(missed).map(|(seen, missed)| seen + missed / slope).collect();
         Ok(StepOutput { prev, x_0 })
     }
+}
+
+/// How much a step's end moves with its start where x_0 follows it one to one, the most that a denoiser's does.
+fn steepest(AlphaBars { from, to }: AlphaBars) -> f32 {
+    let noise = (1.0 - to).sqrt() / (1.0 - from).sqrt();
+    to.sqrt() + noise * (1.0 - from.sqrt())
 }

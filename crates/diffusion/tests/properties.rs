@@ -24,6 +24,8 @@ fn samplers() -> Vec<Sampler> {
         Sampler::UnClip(UnClipSampler::new(&decoder).unwrap()),
         Sampler::Ddim(DdimSampler::new(&prior, 0.5).unwrap()),
         Sampler::Ddim(DdimSampler::new(&decoder, 1.0).unwrap()),
+        Sampler::DdimInverse(DdimInverse::new(&DdimSampler::new(&prior, 0.0).unwrap(), 0).unwrap()),
+        Sampler::DdimInverse(DdimInverse::new(&DdimSampler::new(&decoder, 0.0).unwrap(), 0).unwrap()),
     ]
 }
 
