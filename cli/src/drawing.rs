@@ -110,7 +110,7 @@ impl InversionArgs {
 /// What a message of a drawing's stream brings.
 pub(crate) enum News {
     Progress(StageProgress),
-    Image(GeneratedImage),
+    Image(Box<GeneratedImage>),
 }
 
 /// A message of a drawing's stream.
@@ -125,7 +125,7 @@ macro_rules! messages {
             fn news(self) -> Option<News> {
                 match self.event? {
                     v1::$module::Event::Progress(progress) => Some(News::Progress(progress)),
-                    v1::$module::Event::Image(image) => Some(News::Image(image)),
+                    v1::$module::Event::Image(image) => Some(News::Image(image.into())),
                     v1::$module::Event::Preview(_) => None,
                 }
             }
@@ -155,7 +155,7 @@ pub(crate) async fn collect<M: Message>(
     while let Some(message) = stream.message().await.map_err(refused)? {
         match message.news() {
             Some(News::Progress(progress)) => bars.update(&progress),
-            Some(News::Image(image)) => images.push(image),
+            Some(News::Image(image)) => images.push(*image),
             None => {}
         }
     }

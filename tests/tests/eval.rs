@@ -1,7 +1,5 @@
 //! `unclip eval` on a bundle of random weights and a judge that hardly saw a picture: every section is there.
 
-#![expect(clippy::unwrap_used, reason = "a panic in a test is the report")]
-
 use unclip_tests::{Bundle, draw_style, run_in, scratch};
 
 /// The smallest judge.
