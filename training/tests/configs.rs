@@ -27,6 +27,18 @@ fn all_of_them_are_taken() {
     }
 }
 
+/// A further training starts from a network of the same shape.
+#[test]
+fn further_trainings_keep_the_shape() {
+    let [first, more] = ["decoder", "decoder-more"]
+        .map(|stage| read_config::<DecoderConfig>(&path("cpu", stage)).unwrap().unet);
+    assert_eq!(format!("{first:?}"), format!("{more:?}"));
+    let [first, whole] = ["upsampler", "upsampler-whole"]
+        .map(|stage| read_config::<UpsamplerConfig>(&path("cpu", stage)).unwrap());
+    assert_eq!(format!("{:?}", first.unet), format!("{:?}", whole.unet));
+    assert_eq!((first.small_side, whole.crop), (whole.small_side, whole.unet.side));
+}
+
 #[test]
 fn errors_name_every_key() {
     let folder = tempfile::tempdir().unwrap();
