@@ -3,14 +3,17 @@
 use std::sync::Arc;
 
 use unclip_diffusion::noise::TorchNoise;
-use unclip_diffusion::{DdimInverse, DdimSampler, Sampler, StepInput};
+use unclip_diffusion::{DdimInverse, DdimSampler, PredictionType, Sampler, StepInput};
 
 use super::rig::{Act, LEN, Rig, alone, guided, job, predict, scheduler_config};
 use crate::*;
 
 /// An inversion of a ramp.
 pub(super) fn inverse(steps: u32, refinements: u32) -> Job<f32> {
-    let ddim = DdimSampler::new(&scheduler_config(), 0.0).unwrap();
+    // With this prediction a step up depends on what the model saw.
+    let mut config = scheduler_config();
+    config.prediction_type = PredictionType::Sample;
+    let ddim = DdimSampler::new(&config, 0.0).unwrap();
     let sampler = Arc::new(Sampler::DdimInverse(DdimInverse::new(&ddim, refinements).unwrap()));
     let x_t = (0..LEN).map(|at| at as f32 / 20.0 - 0.5).collect();
     Job {
@@ -32,7 +35,8 @@ async fn a_step_is_refined_at_its_own_result() {
             for _ in 0..=refinements {
                 let lane = Lane { x_t: &seen, timestep, context: &0.25, branch: Branch::Conditional, step };
                 let (timesteps, model_output) = (job.timesteps.as_slice(), &predict(&lane));
-                let input = StepInput { timesteps, index, model_output, x_t: &x, seen: None, noise: None };
+                let input =
+                    StepInput { timesteps, index, model_output, x_t: &x, seen: Some(&seen), noise: None };
                 seen = job.sampler.step(input).unwrap().prev;
             }
             x = seen;
