@@ -1,5 +1,5 @@
-//! Denoising diffusion implicit models (Song et al., arXiv 2010.02502) and their inversion, as diffusers'
-//! DDIMScheduler and DDIMInverseScheduler do them.
+//! Denoising diffusion implicit models (Song et al., arXiv 2010.02502), as diffusers' DDIMScheduler does
+//! them.
 
 use std::sync::Arc;
 
