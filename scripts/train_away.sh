@@ -21,7 +21,7 @@ pack() {
         emojibase-data/en emojibase-data/meta | xz --threads=0 -6 > "$folder/packages.tar.xz"
     mkdir -p "$folder/training"
     cp --recursive training/configs "$folder/training/"
-    cp "${BASH_SOURCE[0]}" "$folder/train_away.sh"
+    cp scripts/train_away.sh "$folder/"
     du --summarize --human-readable "$folder"
 }
 
@@ -60,6 +60,7 @@ results() {
             [ ! -e "work/$part/$name" ] || found+=("$part/$name")
         done
     done
+    rm -f "$1"/results.tar.*
     tar --create --directory work "${found[@]}" | split --bytes=16MB --numeric-suffixes - "$1/results.tar."
 }
 
@@ -85,8 +86,8 @@ join() {
     ls out/train
 }
 
-case "${1:-}" in
-    pack | join) cd "$(dirname "${BASH_SOURCE[0]}")/.." && "$@" ;;
-    slice) "$@" ;;
+case "${1:-} $#" in
+    "pack "[12] | "join 2") cd "$(dirname "${BASH_SOURCE[0]}")/.." && "$@" ;;
+    "slice "[23]) "$@" ;;
     *) sed -n '2,11s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2; exit 2 ;;
 esac

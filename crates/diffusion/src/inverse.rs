@@ -20,7 +20,8 @@ const MAX_REFINEMENTS: u32 = 10;
 /// A model that predicts x_0 says little of the noise in an almost noiseless x_t: what the noise would have to be for that
 /// x_0 is the prediction's error, magnified; by the ratio of the two noise levels, 7 in the first of 50 steps of the cosine
 /// schedule, it enters x_{t+1}. (The scheduler above does so.) Here the step down from the guess is taken, and by how much
-/// it misses x_t, the guess is moved, over the most that a step down changes with where it starts: no step overshoots.
+/// it misses x_t, the guess is moved, divided by how much a step down changes with where it starts if x_0 follows one to one.
+/// An x_0 that follows by less only makes the approach slower.
 #[derive(Debug, Clone)]
 pub struct DdimInverse {
     sampler: DdimSampler,
@@ -98,7 +99,7 @@ impl DdimInverse {
     }
 }
 
-/// How much a step's end moves with its start where x_0 follows it one to one, the most that a denoiser's does.
+/// How much a step's end moves with its start where x_0 follows it one to one.
 fn steepest(AlphaBars { from, to }: AlphaBars) -> f32 {
     let noise = (1.0 - to).sqrt() / (1.0 - from).sqrt();
     to.sqrt() + noise * (1.0 - from.sqrt())
