@@ -31,7 +31,7 @@ build: setup ## Build target/release/unclip and the servers
 
 demo: setup ## Draw a picture: make demo PROMPT="a red heart" [BUNDLE=DIR]
 	cargo build --release --package unclip
-	target/release/unclip generate --bundle "$(BUNDLE)" --prompt "$(PROMPT)" --output "$(OUT)"
+	target/release/unclip generate --bundle "$(BUNDLE)" --prompt "$(PROMPT)" --output "$(OUT)" --overwrite
 
 test: setup-tests ## Run every test
 	cargo build --workspace --bins

@@ -3,29 +3,29 @@
 use std::time::Duration;
 
 use clap::{Args, ValueEnum, value_parser};
-use unclip_service::{Error, connect};
+use unclip_service::{Error, connect, server_url};
 
 use crate::Stages;
-use crate::cache::{CacheConfig, RedisConfig};
+use crate::cache::{CacheConfig, RedisConfig, redis_url};
 
 /// Where the stages are.
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Stages")]
 pub struct StageArgs {
     /// Address of the text encoder
-    #[arg(long, env = "UNCLIP_TEXT_ENCODER", default_value = "http://127.0.0.1:50052", value_name = "URL")]
+    #[arg(long, env = "UNCLIP_TEXT_ENCODER", value_parser = server_url, default_value = "http://127.0.0.1:50052", value_name = "URL")]
     pub text_encoder: String,
     /// Address of the image encoder
-    #[arg(long, env = "UNCLIP_IMAGE_ENCODER", default_value = "http://127.0.0.1:50053", value_name = "URL")]
+    #[arg(long, env = "UNCLIP_IMAGE_ENCODER", value_parser = server_url, default_value = "http://127.0.0.1:50053", value_name = "URL")]
     pub image_encoder: String,
     /// Address of the prior
-    #[arg(long, env = "UNCLIP_PRIOR", default_value = "http://127.0.0.1:50054", value_name = "URL")]
+    #[arg(long, env = "UNCLIP_PRIOR", value_parser = server_url, default_value = "http://127.0.0.1:50054", value_name = "URL")]
     pub prior: String,
     /// Address of the decoder
-    #[arg(long, env = "UNCLIP_DECODER", default_value = "http://127.0.0.1:50055", value_name = "URL")]
+    #[arg(long, env = "UNCLIP_DECODER", value_parser = server_url, default_value = "http://127.0.0.1:50055", value_name = "URL")]
     pub decoder: String,
     /// Address of the upsampler
-    #[arg(long, env = "UNCLIP_UPSAMPLER", default_value = "http://127.0.0.1:50056", value_name = "URL")]
+    #[arg(long, env = "UNCLIP_UPSAMPLER", value_parser = server_url, default_value = "http://127.0.0.1:50056", value_name = "URL")]
     pub upsampler: String,
 }
 
@@ -55,8 +55,9 @@ pub struct CacheArgs {
     /// How long an entry lives, in seconds
     #[arg(long, env = "UNCLIP_CACHE_TTL_SECONDS", default_value_t = 86_400, value_name = "SECONDS")]
     pub cache_ttl_seconds: u64,
-    /// Redis that all gateways share, as redis://host:6379/0. Absent: none
-    #[arg(long, env = "UNCLIP_REDIS", value_name = "URL")]
+    /// Redis that all gateways share, as redis://host:6379/0. Absent: none. With a password in it set the variable, since a
+    /// flag can be read in the list of processes
+    #[arg(long, env = "UNCLIP_REDIS", value_parser = redis_url, value_name = "URL")]
     pub redis: Option<String>,
     /// How long a call to Redis may take before it counts as a miss, in milliseconds
     #[arg(long, env = "UNCLIP_REDIS_TIMEOUT_MS", default_value_t = 100, value_name = "MS")]

@@ -5,14 +5,14 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use unclip_gateway::{CacheArgs, Gateway, HttpArgs, StageArgs};
-use unclip_service::{ServerArgs, Services, exit};
+use unclip_service::{ServerArgs, Services, exit, listen_address, parse};
 
 /// Gateway of unclip: captions in, pictures out. It needs the addresses of the stages.
 #[derive(Debug, Parser)]
 #[command(name = "unclip-gateway", version)]
 struct Args {
     /// Address to serve gRPC and HTTP at
-    #[arg(long, env = "UNCLIP_LISTEN", default_value = "127.0.0.1:50051", value_name = "HOST:PORT")]
+    #[arg(long, env = "UNCLIP_LISTEN", value_parser = listen_address, default_value = "127.0.0.1:50051", value_name = "HOST:PORT")]
     listen: SocketAddr,
     #[command(flatten)]
     stages: StageArgs,
@@ -25,7 +25,7 @@ struct Args {
 }
 
 fn main() -> ExitCode {
-    exit(run(Args::parse()))
+    exit(run(parse()))
 }
 
 #[tokio::main]

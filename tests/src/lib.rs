@@ -33,15 +33,15 @@ pub use client::{
     upsample, with_timeout,
 };
 pub use cluster::{Cluster, Local};
-pub use command::{Run, run_in};
+pub use command::{Run, command_in, pipe, run_in, run_with};
 pub use golden::{Array, Case, Golden, Variation, goldens, variations};
 pub use http::{Answer, Part, form, head, send, send_raw};
 pub use http_json::{HttpAnswer, HttpStream, json_call, json_stream};
 pub use inputs::Inputs;
 pub use measure::{assert_close, assert_same_pictures, compare, values};
 pub use metrics::Metrics;
-pub use process::{CPU, Server};
-pub use programs::{program, repository};
+pub use process::{CPU, Server, send_signal};
+pub use programs::{PROGRAMS, program, repository};
 pub use redis::Redis;
 pub use styles::draw_style;
 pub use toolbox::{

@@ -226,7 +226,8 @@ pub(crate) fn clean_command(name: &str) -> Command {
     command
 }
 
-pub(crate) fn send_signal(process: u32, signal: &str) {
+/// Sends a signal, as `TERM`, to a process.
+pub fn send_signal(process: u32, signal: &str) {
     let command = format!("kill -{signal} {process}");
     let status = Command::new("sh").args(["-c", &command]).status().unwrap();
     assert!(status.success(), "{command}");

@@ -4,12 +4,13 @@ use unclip_proto::v1::VaryImageRequest;
 use unclip_service::RequestContext;
 
 use crate::connection::{ConnectionArgs, refused};
-use crate::drawing::{DrawArgs, collect};
+use crate::drawing::DrawArgs;
 use crate::latents;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// A picture, or latents (.safetensors) of `unclip invert` or `unclip encode`
+    /// A picture, or latents (.safetensors) of `unclip invert`, `unclip encode`, `unclip prior` or --tensors; - for standard
+    /// input
     #[arg(value_name = "LATENT")]
     latent: String,
     /// Variations
@@ -27,9 +28,9 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         n: Some(args.count),
         options: Some(args.drawing.options()?),
     };
-    let mut client = args.connection.client().await?;
+    let mut drawing = args.drawing.output.begin(args.count, |index| format!("variation {index}"), None)?;
+    let mut client = drawing.client(&args.connection).await?;
     let stream = client.vary_image(RequestContext::fresh().request(request)).await.map_err(refused)?;
-    let labels: Vec<String> = (0..args.count).map(|index| format!("variation {index}")).collect();
-    let images = collect(stream, labels.len()).await?;
-    args.drawing.finish(&images, &labels)
+    drawing.take(stream, args.count).await?;
+    drawing.finish()
 }

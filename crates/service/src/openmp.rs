@@ -1,7 +1,7 @@
 //! libtorch's OpenMP pools must wait passively.
 
 /// Sees to it that OpenMP threads sleep while they wait, by starting this program again with `OMP_WAIT_POLICY=PASSIVE`
-/// if nobody has set it.
+/// if nobody has set it; blank is unset.
 ///
 /// libgomp reads the variable when it is loaded, before `main`, so it can't be set later. Without it, every thread that
 /// runs a network keeps a pool that spins between operations, and takes the cores from the pools of the other networks.
@@ -9,7 +9,7 @@ pub fn wait_passively() {
     use std::os::unix::process::CommandExt;
 
     const VARIABLE: &str = "OMP_WAIT_POLICY";
-    if std::env::var_os(VARIABLE).is_some() {
+    if std::env::var_os(VARIABLE).is_some_and(|value| !value.is_empty()) {
         return;
     }
     let Ok(program) = std::env::current_exe() else {

@@ -8,6 +8,9 @@ use clap::{Args, ValueEnum};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use tracing_subscriber::EnvFilter;
 
+use crate::listen_address;
+use crate::redact::RedactedStderr;
+
 /// How log lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
@@ -23,13 +26,13 @@ pub enum LogFormat {
 pub struct TelemetryArgs {
     /// Which log lines to write, to standard error: a level (error, warn, info, debug, trace), or levels by module as in
     /// `info,unclip_engine=debug`. Absent: info for servers, warn for other commands
-    #[arg(long, env = "UNCLIP_LOG", value_name = "FILTER")]
+    #[arg(long, env = "UNCLIP_LOG", value_parser = filter, value_name = "FILTER")]
     pub log: Option<String>,
     /// How log lines look
     #[arg(long, env = "UNCLIP_LOG_FORMAT", value_enum, default_value = "text")]
     pub log_format: LogFormat,
     /// Address for Prometheus to scrape, as 0.0.0.0:9090. Absent: no metrics
-    #[arg(long, env = "UNCLIP_METRICS_LISTEN", value_name = "HOST:PORT")]
+    #[arg(long, env = "UNCLIP_METRICS_LISTEN", value_parser = listen_address, value_name = "HOST:PORT")]
     pub metrics_listen: Option<SocketAddr>,
 }
 
@@ -47,7 +50,7 @@ impl TelemetryArgs {
         let logs = tracing_subscriber::fmt()
             .with_env_filter(filter)
             .with_ansi(std::io::stderr().is_terminal())
-            .with_writer(std::io::stderr);
+            .with_writer(RedactedStderr);
         match self.log_format {
             LogFormat::Text => logs.try_init(),
             LogFormat::Json => logs.json().flatten_event(true).try_init(),
@@ -61,4 +64,11 @@ impl TelemetryArgs {
         }
         Ok(())
     }
+}
+
+/// Refuses what is no filter.
+fn filter(text: &str) -> Result<String, String> {
+    EnvFilter::try_new(text).map(|_| text.to_owned()).map_err(|error| {
+        format!("{error}; give a level (error, warn, info, debug, trace), or levels by module as in info,unclip_engine=debug")
+    })
 }

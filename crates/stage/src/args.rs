@@ -46,12 +46,22 @@ fn open(root: &Path) -> Result<(Bundle, Manifest), BundleError> {
 #[command(next_help_heading = "Device")]
 pub struct DeviceArgs {
     /// Device: auto (the first GPU, else the CPU), cpu or cuda:N
-    #[arg(long, env = "UNCLIP_DEVICE", default_value = "auto", value_name = "DEVICE")]
+    #[arg(long, env = "UNCLIP_DEVICE", value_parser = device, default_value = "auto", value_name = "DEVICE")]
     pub device: String,
     /// What networks compute in: auto (bf16 where the device is fast at it, else f32), f32, bf16 or, on a GPU, f16.
     /// Samplers compute in f32 always
-    #[arg(long, env = "UNCLIP_DTYPE", default_value = "auto", value_name = "DTYPE")]
+    #[arg(long, env = "UNCLIP_DTYPE", value_parser = ["auto", "f32", "bf16", "f16"], hide_possible_values = true, default_value = "auto", value_name = "DTYPE")]
     pub dtype: String,
+}
+
+/// Refuses what names no device. Whether it is there is for the network to find out.
+fn device(text: &str) -> Result<String, String> {
+    let index = text.strip_prefix("cuda:").map(str::parse::<u32>);
+    match text {
+        "auto" | "cpu" | "cuda" => Ok(text.to_owned()),
+        _ if index.is_some_and(|index| index.is_ok()) => Ok(text.to_owned()),
+        _ => Err("supported are auto, cpu and cuda:N".to_owned()),
+    }
 }
 
 /// Limits of a stage's engine.

@@ -32,6 +32,7 @@ use self::redis::Redis;
 
 pub use self::key::{CacheKey, CacheKeyBuilder};
 pub use self::redis::RedisConfig;
+pub(crate) use self::redis::redis_url;
 
 /// Redis counts in seconds, and moka takes no time without end.
 const MIN_TTL: Duration = Duration::from_secs(1);

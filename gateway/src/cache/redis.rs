@@ -44,6 +44,11 @@ impl RedisConfig {
     }
 }
 
+/// Reads a flag's value: refuses a URL that no client can be made of.
+pub(crate) fn redis_url(text: &str) -> Result<String, String> {
+    Redis::new(&RedisConfig::new(text)).map(|_| text.to_owned()).map_err(|error| error.message)
+}
+
 /// The URL may hold a password, so it is left out.
 impl fmt::Debug for RedisConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use unclip_engine::ComputePermit;
 use unclip_image_encoder::ImageEncoder;
-use unclip_service::{ServerArgs, Services, exit};
+use unclip_service::{ServerArgs, Services, exit, listen_address, parse};
 use unclip_stage::{BundleArgs, OnnxRuntimeArgs};
 
 /// Image encoder of unclip: pictures to CLIP image embeddings. It runs on the CPU.
@@ -14,7 +14,7 @@ use unclip_stage::{BundleArgs, OnnxRuntimeArgs};
 #[command(name = "unclip-image-encoder", version)]
 struct Args {
     /// Address to serve gRPC at
-    #[arg(long, env = "UNCLIP_LISTEN", default_value = "127.0.0.1:50053", value_name = "HOST:PORT")]
+    #[arg(long, env = "UNCLIP_LISTEN", value_parser = listen_address, default_value = "127.0.0.1:50053", value_name = "HOST:PORT")]
     listen: SocketAddr,
     #[command(flatten)]
     bundle: BundleArgs,
@@ -25,7 +25,7 @@ struct Args {
 }
 
 fn main() -> ExitCode {
-    exit(run(Args::parse()))
+    exit(run(parse()))
 }
 
 #[tokio::main]

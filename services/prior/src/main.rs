@@ -6,7 +6,9 @@ use std::process::ExitCode;
 use clap::Parser;
 use unclip_engine::ComputePermit;
 use unclip_prior::Prior;
-use unclip_service::{ServerArgs, Services, connect, exit, wait_passively};
+use unclip_service::{
+    ServerArgs, Services, connect, exit, listen_address, parse, server_url, wait_passively,
+};
 use unclip_stage::NetworkArgs;
 
 /// Prior of unclip: CLIP text embeddings to CLIP image embeddings.
@@ -14,10 +16,10 @@ use unclip_stage::NetworkArgs;
 #[command(name = "unclip-prior", version)]
 struct Args {
     /// Address to serve gRPC at
-    #[arg(long, env = "UNCLIP_LISTEN", default_value = "127.0.0.1:50054", value_name = "HOST:PORT")]
+    #[arg(long, env = "UNCLIP_LISTEN", value_parser = listen_address, default_value = "127.0.0.1:50054", value_name = "HOST:PORT")]
     listen: SocketAddr,
     /// Address of a text encoder, as http://HOST:PORT. With it requests may bring captions instead of encodings
-    #[arg(long, env = "UNCLIP_TEXT_ENCODER", value_name = "URL")]
+    #[arg(long, env = "UNCLIP_TEXT_ENCODER", value_parser = server_url, value_name = "URL")]
     text_encoder: Option<String>,
     #[command(flatten)]
     network: NetworkArgs,
@@ -27,7 +29,7 @@ struct Args {
 
 fn main() -> ExitCode {
     wait_passively();
-    exit(run(Args::parse()))
+    exit(run(parse()))
 }
 
 #[tokio::main]

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use unclip_engine::ComputePermit;
-use unclip_service::{ServerArgs, Services, exit, wait_passively};
+use unclip_service::{ServerArgs, Services, exit, listen_address, parse, wait_passively};
 use unclip_stage::NetworkArgs;
 use unclip_upsampler::Upsampler;
 
@@ -14,7 +14,7 @@ use unclip_upsampler::Upsampler;
 #[command(name = "unclip-upsampler", version)]
 struct Args {
     /// Address to serve gRPC at
-    #[arg(long, env = "UNCLIP_LISTEN", default_value = "127.0.0.1:50056", value_name = "HOST:PORT")]
+    #[arg(long, env = "UNCLIP_LISTEN", value_parser = listen_address, default_value = "127.0.0.1:50056", value_name = "HOST:PORT")]
     listen: SocketAddr,
     #[command(flatten)]
     network: NetworkArgs,
@@ -24,7 +24,7 @@ struct Args {
 
 fn main() -> ExitCode {
     wait_passively();
-    exit(run(Args::parse()))
+    exit(run(parse()))
 }
 
 #[tokio::main]
