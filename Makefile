@@ -1,6 +1,6 @@
 # Every target is a command anyone can type; `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-tests setup-tools build demo test screenshots train-smoke lint fmt docs train-data evaluate fixtures fixtures-emoji bench-reference clean
+.PHONY: help setup setup-tests setup-tools build demo test screenshots train-smoke lint fmt docs train-data evaluate fixtures fixtures-emoji fixtures-samplers bench-reference bench-invariance clean
 
 PROMPT ?= a red heart
 BUNDLE ?= models/emoji
@@ -83,10 +83,18 @@ fixtures-emoji: ## Make tests/fixtures/emoji anew with Python's diffusers, after
 	@scripts/pip_target.sh tests/reference/requirements.txt .python/reference
 	PYTHONPATH=.python/reference python3 tests/reference/make_fixtures.py --trained models/emoji
 
+fixtures-samplers: ## Make the samplers' goldens anew with Python's diffusers (crates/diffusion/tests/goldens)
+	@scripts/pip_target.sh tests/reference/requirements.txt .python/reference
+	PYTHONPATH=.python/reference python3 crates/diffusion/tests/goldens/make.py
+
 bench-reference: setup ## Time the decoder's U-Net against diffusers, same weights, dtype and threads, alternating
 	@scripts/pip_target.sh tests/reference/requirements.txt .python/reference
 	cargo build --release --package unclip-models --example bench_unet
 	PYTHONPATH=.python/reference python3 bench/reference/compare.py
+
+bench-invariance: setup ## Time what it costs that a picture has the same bits in any batch, on BUNDLE
+	cargo build --release --package unclip-models --example bench_invariance
+	OMP_WAIT_POLICY=PASSIVE target/release/examples/bench_invariance "$(BUNDLE)"
 
 clean: ## Remove what was built; keeps what was fetched
 	cargo clean

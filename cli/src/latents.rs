@@ -8,7 +8,7 @@ use bytes::Bytes;
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
 use unclip_proto::v1::latent::Source;
-use unclip_proto::v1::{Embedding, Latent, Tensor};
+use unclip_proto::v1::{Embedding, Latent, Sampler, SamplingOptions, Tensor};
 
 use crate::inputs::{Content, content, other_picture, read};
 
@@ -19,6 +19,9 @@ pub(crate) const TEXT_EMBEDDING: &str = "text_embedding";
 const NOISE: &str = "x_t";
 /// The key of the CLIP space in a file's metadata.
 pub(crate) const SPACE: &str = "space";
+/// The keys of what brings x_T back to its picture.
+const STEPS: &str = "decoder_steps";
+const GUIDANCE_SCALE: &str = "decoder_guidance_scale";
 
 /// A latent as it is typed: `text:CAPTION`, a picture, or a file of latents; of a file that holds several, FILE#K is number
 /// K. `-` is standard input.
@@ -27,12 +30,14 @@ pub(crate) const SPACE: &str = "space";
 /// A file that can't be read, or that holds something else.
 pub(crate) fn parse(argument: &str) -> anyhow::Result<Latent> {
     if let Some(text) = argument.strip_prefix("text:") {
-        return Ok(Latent { source: Some(Source::Text(text.to_owned())), x_t: None });
+        return Ok(Latent { source: Some(Source::Text(text.to_owned())), ..Default::default() });
     }
     let (path, index) = numbered(argument);
     let bytes = read(path)?;
     match (content(&bytes), index) {
-        (Content::Picture, None) => Ok(Latent { source: Some(Source::Image(bytes.into())), x_t: None }),
+        (Content::Picture, None) => {
+            Ok(Latent { source: Some(Source::Image(bytes.into())), ..Default::default() })
+        }
         (Content::Picture, Some(_)) => bail!("{argument}: a picture has no numbers; give {}", path.display()),
         (Content::Safetensors, index) => {
             one(&bytes, index).with_context(|| format!("{} has no latent", path.display()))
@@ -111,7 +116,8 @@ fn one(bytes: &[u8], index: Option<usize>) -> anyhow::Result<Latent> {
     if x_t.is_some() && count > 1 {
         bail!("it holds several embeddings and one {NOISE}");
     }
-    Ok(Latent { source: embeddings.all().nth(index).map(Source::ImageEmbedding), x_t })
+    let decoder = way_back(bytes)?.filter(|_| x_t.is_some());
+    Ok(Latent { source: embeddings.all().nth(index).map(Source::ImageEmbedding), x_t, decoder })
 }
 
 /// The embeddings of a file, `[dim]` or `[count, dim]`.
@@ -153,14 +159,36 @@ fn without_embedding(file: &SafeTensors<'_>) -> String {
     format!("there is no {IMAGE_EMBEDDING} among {}", names.join(", "))
 }
 
+/// A file's metadata.
+fn metadata(bytes: &[u8]) -> anyhow::Result<HashMap<String, String>> {
+    let (_, header) = SafeTensors::read_metadata(bytes)?;
+    Ok(header.metadata().clone().unwrap_or_default())
+}
+
+/// How a file's x_T becomes its picture again: DDIM without noise of its own. None where the file doesn't say.
+fn way_back(bytes: &[u8]) -> anyhow::Result<Option<SamplingOptions>> {
+    let metadata = metadata(bytes)?;
+    let (steps, scale) = (metadata.get(STEPS), metadata.get(GUIDANCE_SCALE));
+    if steps.is_none() && scale.is_none() {
+        return Ok(None);
+    }
+    Ok(Some(SamplingOptions {
+        steps: steps.map(|text| text.parse().with_context(|| format!("{STEPS}: {text}"))).transpose()?,
+        guidance_scale: scale
+            .map(|text| text.parse().with_context(|| format!("{GUIDANCE_SCALE}: {text}")))
+            .transpose()?,
+        sampler: Sampler::Ddim as i32,
+        eta: Some(0.0),
+        clamped_epsilon: None,
+    }))
+}
+
 /// The CLIP space that a file names.
 ///
 /// # Errors
 /// A file without one.
 pub(crate) fn space(bytes: &[u8]) -> anyhow::Result<String> {
-    let (_, header) = SafeTensors::read_metadata(bytes)?;
-    let space = header.metadata().as_ref().and_then(|data| data.get(SPACE));
-    Ok(space.context("its metadata has no `space`, the fingerprint of the CLIP model")?.clone())
+    metadata(bytes)?.remove(SPACE).context("its metadata has no `space`, the fingerprint of the CLIP model")
 }
 
 /// A tensor of a file.
@@ -176,23 +204,33 @@ pub(crate) fn tensor(view: &TensorView<'_>) -> anyhow::Result<Tensor> {
     Ok(Tensor::from_f32(view.shape(), &values))
 }
 
-/// Writes an embedding under `name`, and perhaps x_T, as safetensors, f32, with the CLIP space as metadata.
+/// What brings a picture back beside its embedding.
+#[derive(Default)]
+pub(crate) struct Noise<'a> {
+    /// x_T, `[3, height, width]`.
+    pub(crate) x_t: Option<&'a Tensor>,
+    /// How it becomes its picture again.
+    pub(crate) decoder: Option<&'a SamplingOptions>,
+}
+
+/// Writes an embedding under `name`, and perhaps x_T, as safetensors, f32, with the CLIP space and the way back as metadata.
 ///
 /// # Errors
 /// A place that can't be written, or an embedding without values.
-pub(crate) fn write(
-    path: &Path,
-    name: &str,
-    embedding: &Embedding,
-    x_t: Option<&Tensor>,
-) -> anyhow::Result<()> {
+pub(crate) fn write(path: &Path, name: &str, embedding: &Embedding, noise: &Noise<'_>) -> anyhow::Result<()> {
     let embedded = embedding.tensor.as_ref().context("the gateway sent no embedding")?;
-    let parts = [(name, Some(embedded)), (NOISE, x_t)];
+    let parts = [(name, Some(embedded)), (NOISE, noise.x_t)];
     let mut views = Vec::new();
     for (name, part) in parts.iter().filter_map(|(name, part)| Some((*name, (*part)?))) {
         views.push((name, TensorView::new(Dtype::F32, part.checked_shape(name)?, &part.data)?));
     }
-    let metadata = HashMap::from([(SPACE.to_owned(), embedding.space.clone())]);
+    let way_back = noise.decoder.copied().unwrap_or_default();
+    let metadata = [
+        (SPACE, Some(embedding.space.clone())),
+        (STEPS, way_back.steps.map(|steps| steps.to_string())),
+        (GUIDANCE_SCALE, way_back.guidance_scale.map(|scale| scale.to_string())),
+    ];
+    let metadata = metadata.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))).collect();
     crate::output::write(path, &safetensors::serialize(views, Some(metadata))?)
 }
 
@@ -213,13 +251,25 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("CAT#1.SAFETENSORS");
         let (embedding, x_t) = (Embedding::new("s", &[1.0, 2.0]), Tensor::from_f32(&[1, 2], &[3.0, 4.0]));
-        write(&path, IMAGE_EMBEDDING, &embedding, Some(&x_t)).unwrap();
-        let latent = parse(path.to_str().unwrap()).unwrap();
-        assert_eq!(
-            latent,
-            Latent { source: Some(Source::ImageEmbedding(embedding.clone())), x_t: Some(x_t) }
-        );
-        assert_eq!(parse_embedding(path.to_str().unwrap()).unwrap(), embedding);
+        let decoder = SamplingOptions {
+            steps: Some(20),
+            guidance_scale: Some(1.5),
+            sampler: Sampler::Ddim as i32,
+            eta: Some(0.0),
+            clamped_epsilon: None,
+        };
+        let source = Some(Source::ImageEmbedding(embedding.clone()));
+        let name = path.to_str().unwrap();
+        let read = |noise: &Noise<'_>| {
+            write(&path, IMAGE_EMBEDDING, &embedding, noise).unwrap();
+            parse(name).unwrap()
+        };
+        let latent = read(&Noise { x_t: Some(&x_t), decoder: Some(&decoder) });
+        assert_eq!(latent, Latent { source: source.clone(), x_t: Some(x_t.clone()), decoder: Some(decoder) });
+        let silent = read(&Noise { x_t: Some(&x_t), decoder: None });
+        assert_eq!(silent, Latent { source: source.clone(), x_t: Some(x_t), decoder: None });
+        assert_eq!(read(&Noise::default()), Latent { source, ..Default::default() });
+        assert_eq!(parse_embedding(name).unwrap(), embedding);
         assert_eq!(parse("text:- a b").unwrap().source, Some(Source::Text("- a b".to_owned())));
         let missing = parse("no/such.png").unwrap_err().to_string();
         assert!(missing.contains("no/such.png can't be read"), "{missing}");

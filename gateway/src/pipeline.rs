@@ -44,11 +44,6 @@ impl Texts {
     pub(crate) fn receipt(&self, receipts: &mut Receipts) {
         receipts.text_encoder(&self.info, self.cached, self.seconds);
     }
-
-    /// The same without what guidance steers away from.
-    pub(crate) fn unguided(self) -> Self {
-        Self { negative: None, ..self }
-    }
 }
 
 /// What the decoder draws a picture from, besides texts.
@@ -343,6 +338,7 @@ fn prior_key(plan: &Plan, texts: &Texts, info: &ModelInfo, seed: u64) -> CacheKe
         .field("guidance", plan.prior.guidance_scale.to_le_bytes())
         .field("sampler", (plan.prior.sampler as i32).to_le_bytes())
         .field("eta", plan.prior.eta.to_le_bytes())
+        .field("clamped epsilon", [u8::from(plan.prior.clamped_epsilon)])
         .field("candidates", plan.candidates.to_le_bytes())
         .finish()
 }

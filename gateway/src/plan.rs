@@ -73,8 +73,10 @@ impl Plan {
         let candidates = within("candidates", request.candidates.unwrap_or(1), 1, MAX_CANDIDATES)?;
         let preview_every = within("preview_every", request.preview_every, 0, MAX_PREVIEW_EVERY)?;
         let seed = request.seed.unwrap_or_else(random_seed);
-        if seed.checked_add(u64::from(images)).is_none() {
-            return Err(FieldError::out_of_range("seed", seed, 0, u64::MAX - u64::from(images)));
+        // Picture k has seed + k.
+        let largest = u64::MAX - u64::from(images - 1);
+        if seed > largest {
+            return Err(FieldError::out_of_range("seed", seed, 0, largest));
         }
         let mut plan = Self {
             prior: Sampling::resolve(request.prior.as_ref(), facts.prior, "prior")?,
@@ -178,6 +180,14 @@ mod tests {
     }
 
     #[test]
+    fn the_last_seed_draws_one_picture() {
+        for (seed, images) in [(u64::MAX, 1), (u64::MAX - 1, 2), (u64::MAX - 15, 16)] {
+            let request = GenerateImageRequest { seed: Some(seed), n: Some(images), ..Default::default() };
+            assert_eq!(plan(request).unwrap().seed, seed);
+        }
+    }
+
+    #[test]
     fn guidance_is_off_only_when_neither_scale_is_above_one() {
         let scales = |plan: &Plan| (plan.prior.guidance_scale, plan.decoder.guidance_scale);
         assert_eq!(scales(&scaled(0.5, 1.0)), (1.0, 1.0));
@@ -217,7 +227,10 @@ mod tests {
             (GenerateImageRequest { n: Some(0), ..default() }, "n: 0 is out of range"),
             (GenerateImageRequest { n: Some(17), ..default() }, "n: 17 is out of range"),
             (GenerateImageRequest { candidates: Some(9), ..default() }, "candidates: 9 is out of range"),
-            (GenerateImageRequest { seed: Some(u64::MAX), ..default() }, "seed: 18446744073709551615"),
+            (
+                GenerateImageRequest { seed: Some(u64::MAX), n: Some(2), ..default() },
+                "seed: 18446744073709551615 is out of range, it must be from 0 to 18446744073709551614",
+            ),
             (GenerateImageRequest { format: 42, ..default() }, "format: 42 is no image format"),
             (
                 GenerateImageRequest { jpeg_quality: Some(90), ..default() },

@@ -132,5 +132,6 @@ fn diffusion(
         dtype: info.dtype.clone(),
         cached: false,
         seconds,
+        clamped_epsilon: options.clamped_epsilon,
     }
 }

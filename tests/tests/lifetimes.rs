@@ -18,8 +18,13 @@ use unclip_proto::v1::{
 use unclip_tests::{Bundle, CPU, Cluster, Inputs, Server, bare, generate, wait_for, with_timeout};
 
 /// So many steps that no machine is done with them before the test is.
-const MANY: Option<SamplingOptions> =
-    Some(SamplingOptions { steps: Some(1000), guidance_scale: None, sampler: 0, eta: None });
+const MANY: Option<SamplingOptions> = Some(SamplingOptions {
+    steps: Some(1000),
+    guidance_scale: None,
+    sampler: 0,
+    eta: None,
+    clamped_epsilon: None,
+});
 
 /// As much text as one request may bring: no machine encodes it in a millisecond.
 fn much_text() -> EncodeTextRequest {

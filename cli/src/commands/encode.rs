@@ -9,7 +9,7 @@ use unclip_service::RequestContext;
 
 use crate::connection::{ConnectionArgs, refused};
 use crate::inputs;
-use crate::latents::{self, IMAGE_EMBEDDING, TEXT_EMBEDDING};
+use crate::latents::{self, IMAGE_EMBEDDING, Noise, TEXT_EMBEDDING};
 use crate::output::{Kind, Plan, free_name, say};
 
 #[derive(Debug, clap::Args)]
@@ -53,7 +53,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         }
     };
     let embedding = embeddings.first().context("the gateway sent no embedding")?;
-    latents::write(&output, name, embedding, None)?;
+    latents::write(&output, name, embedding, &Noise::default())?;
     say(&format!("{}  CLIP space {}", output.display(), embedding.space));
     Ok(())
 }

@@ -44,7 +44,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         to: Some(latents::parse(&args.to)?),
         frames: Some(args.frames),
         blend: blend as i32,
-        inversion: args.invert.then(|| args.inversion.options()),
+        inversion: args.inversion.asked(args.invert),
         options: Some(args.drawing.options()?),
     };
     let last = args.frames.saturating_sub(1).max(1);

@@ -11,7 +11,7 @@ use crate::bars::Bars;
 use crate::connection::{ConnectionArgs, refused};
 use crate::drawing::{InversionArgs, format_of, picture_file};
 use crate::inputs;
-use crate::latents::{self, IMAGE_EMBEDDING};
+use crate::latents::{self, IMAGE_EMBEDDING, Noise};
 use crate::output::{Kind, Plan, free_name, say, write};
 
 #[derive(Debug, clap::Args)]
@@ -19,8 +19,8 @@ pub(crate) struct Args {
     /// A picture; - for standard input
     #[arg(value_name = "IMAGE")]
     image: PathBuf,
-    /// File for the latents, `image_embedding` and `x_t`; - for standard output. Absent: latents.safetensors, or where that
-    /// exists latents_2.safetensors and so on
+    /// File for the latents, `image_embedding`, `x_t` and how they become the picture again; - for standard output. Absent:
+    /// latents.safetensors, or where that exists latents_2.safetensors and so on
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
     /// Write over files that exist
@@ -58,7 +58,8 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     bars.finish();
     let found = found.context("the gateway sent no result")?;
     let embedding = found.image_embedding.context("the gateway sent no embedding")?;
-    latents::write(&output, IMAGE_EMBEDDING, &embedding, found.x_t.as_ref())?;
+    let noise = Noise { x_t: found.x_t.as_ref(), decoder: found.decoder.as_ref() };
+    latents::write(&output, IMAGE_EMBEDDING, &embedding, &noise)?;
     say(&format!("{}  round-trip error {:.4}", output.display(), found.round_trip_error));
     match &args.reconstruction {
         Some(path) => write_reconstruction(path, &found.reconstruction),

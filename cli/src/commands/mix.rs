@@ -28,7 +28,10 @@ pub(crate) struct Args {
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let request = VaryImageRequest {
-        latent: Some(Latent { source: Some(Source::Mix(mix(&args.parts, &args.weights)?)), x_t: None }),
+        latent: Some(Latent {
+            source: Some(Source::Mix(mix(&args.parts, &args.weights)?)),
+            ..Default::default()
+        }),
         n: Some(args.count),
         options: Some(args.drawing.options()?),
     };

@@ -18,7 +18,7 @@ use unclip_service::{MAX_MESSAGE_BYTES, RequestContext, Transport};
 use crate::bars::Bars;
 use crate::connection::{ConnectionArgs, refused};
 use crate::drawing::PriorArgs;
-use crate::latents::{self, IMAGE_EMBEDDING};
+use crate::latents::{self, IMAGE_EMBEDDING, Noise};
 use crate::output::{Kind, Plan, free_name, path_of, say};
 
 #[derive(Debug, clap::Args)]
@@ -32,7 +32,8 @@ pub(crate) struct Args {
     /// Embeddings
     #[arg(short = 'n', long = "count", default_value_t = 1, value_name = "K")]
     count: u32,
-    /// Seed of the noise; embedding k has seed + k, and is that of `unclip generate` with this seed. Absent: chosen and printed
+    /// Seed of the noise; embedding k has seed + k, and is that of `unclip generate` with this seed. Its low 32 bits count, so that
+    /// a seed and the same plus 2^32 draw the same. Absent: chosen and printed
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
     /// Samples per embedding, of which the one nearest to the caption is kept. Absent: 1
@@ -68,7 +69,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     for (result, index) in results.iter().zip(0..) {
         let path = path_of(&output, index, args.count);
         let embedding = result.embedding.as_ref().context("the prior sent no embedding")?;
-        latents::write(&path, IMAGE_EMBEDDING, embedding, None)?;
+        latents::write(&path, IMAGE_EMBEDDING, embedding, &Noise::default())?;
         let scores: Vec<String> = result.scores.iter().map(|score| format!("{score:.3}")).collect();
         let seed = seed.wrapping_add(index.into());
         say(&format!(

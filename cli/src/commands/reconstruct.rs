@@ -40,7 +40,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         latent: Some(latents::parse(&args.latent)?),
         basis: Some(read_basis(&args.basis)?),
         components: args.components.clone(),
-        inversion: args.invert.then(|| args.inversion.options()),
+        inversion: args.inversion.asked(args.invert),
         options: Some(args.drawing.options()?),
     };
     let labels: Vec<String> = args.components.iter().map(|count| format!("{count} components")).collect();

@@ -18,7 +18,8 @@ pub(crate) use self::sheet::picture_file;
 pub(crate) struct DrawArgs {
     #[command(flatten)]
     pub(crate) output: OutputArgs,
-    /// Seed of the noise; picture k has seed + k, frames all have the same. Absent: chosen and printed
+    /// Seed of the noise; picture k has seed + k, frames all have the same. Its low 32 bits count, so that a seed and the same
+    /// plus 2^32 draw the same. Absent: chosen and printed
     #[arg(long, value_name = "N", help_heading = "Drawing")]
     pub(crate) seed: Option<u64>,
     #[command(flatten)]

@@ -11,7 +11,7 @@ use unclip_proto::v1::{
 use unclip_service::{Error, RequestContext};
 
 use super::latent::{Picture, values};
-use super::options::{InversionPlan, plan, way_back};
+use super::options::{InversionPlan, STEPS, plan, way_back};
 use super::stream::{EventStream, run};
 use crate::events::ImageEvents;
 use crate::picture::{self, FileFormat};
@@ -25,7 +25,7 @@ pub(crate) async fn invert(
     context: RequestContext,
     request: InvertImageRequest,
 ) -> Result<EventStream<InvertImageResponse>, Error> {
-    let inversion = InversionPlan::new(request.inversion.as_ref())?;
+    let inversion = InversionPlan::new(request.inversion.as_ref(), STEPS)?;
     let picture = Picture::read("image", request.image).await?;
     Ok(run(
         |events| async move {
@@ -45,7 +45,8 @@ async fn there_and_back(
     events: &ImageEvents,
 ) -> Result<InvertedImage, Error> {
     let embedding = picture.embedding(pipeline, context).await?;
-    let texts = pipeline.encode(context, &plan(None, None, &StageFacts::UNKNOWN)?).await?.unguided();
+    let plan = plan(None, None, way_back(inversion.steps), &StageFacts::UNKNOWN)?;
+    let texts = pipeline.encode(context, &plan).await?;
     let inverted = run_inversion(pipeline, context, &texts, picture, &embedding, inversion, events).await?;
     let request = DecodeRequest {
         image_embedding: Some(embedding.clone()),

@@ -77,7 +77,7 @@ pub(super) async fn encode_files(
 impl LatentPlan {
     /// Validates a latent. Captions are refused unless `texts`.
     pub(super) async fn read(field: &str, latent: Option<Latent>, texts: bool) -> Result<Self, Error> {
-        let Latent { source, x_t } = latent.ok_or_else(|| FieldError::missing(field))?;
+        let Latent { source, x_t, .. } = latent.ok_or_else(|| FieldError::missing(field))?;
         let source = match source {
             None => return Err(no_source(field)),
             Some(SourceMessage::Text(_)) if !texts => {

@@ -98,11 +98,13 @@ impl Extras {
 /// The decoder's options. Only DDIM has an eta, so that an eta asks for DDIM.
 fn decoder(fields: &mut Fields) -> Result<SamplingOptions, ApiError> {
     let eta = fields.number("eta")?;
+    let unclamped = fields.flag("unclamped_epsilon")?;
     let sampler = if eta.is_some() { Sampler::Ddim } else { Sampler::Unspecified };
     Ok(SamplingOptions {
         steps: fields.count("steps")?,
         guidance_scale: fields.number("guidance")?,
         sampler: sampler as i32,
         eta,
+        clamped_epsilon: unclamped.then_some(false),
     })
 }

@@ -4,13 +4,14 @@
 const SHOWN: usize = 64;
 
 /// The gateway's fields that have another name here. What is not listed keeps its name.
-const RENAMED: [(&str, &str); 11] = [
+const RENAMED: [(&str, &str); 12] = [
     ("image_embedding.shape", "image_embedding"),
     ("prior.steps", "prior_steps"),
     ("prior.guidance_scale", "prior_guidance"),
     ("decoder.steps", "steps"),
     ("decoder.guidance_scale", "guidance"),
     ("decoder.eta", "eta"),
+    ("decoder.clamped_epsilon", "unclamped_epsilon"),
     ("upsampler.steps", "upsampler_steps"),
     ("latent.image", "image"),
     ("jpeg_quality", "output_compression"),

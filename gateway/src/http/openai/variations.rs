@@ -40,7 +40,7 @@ async fn begin(api: &Api, request: Request) -> Result<(Wanted, News), ApiError> 
     let wanted = Wanted::new(api, &parts, parameters, extras.return_embeddings)?;
     settle(api, &context, &wanted.parameters, &extras).await?;
     let message = VaryImageRequest {
-        latent: Some(Latent { source: Some(Source::Image(image)), x_t: None }),
+        latent: Some(Latent { source: Some(Source::Image(image)), ..Default::default() }),
         n: wanted.parameters.n,
         options: Some(extras.drawing(&wanted.parameters)),
     };
