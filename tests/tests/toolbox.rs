@@ -134,7 +134,8 @@ async fn frames_begin_and_end_with_the_reconstructions() {
     }
     assert!(compare(&image(&frames[1]), &image(&frames[0])).mean > 0.0);
 
-    let caption = |text: &str| Some(Latent { source: Some(Source::Text(text.to_owned())), x_t: None });
+    let caption =
+        |text: &str| Some(Latent { source: Some(Source::Text(text.to_owned())), ..Default::default() });
     let texts = InterpolateImagesRequest {
         from: caption("a red fox"),
         to: caption("a cat"),
@@ -279,6 +280,7 @@ async fn labels_share_what_is_likely() {
     assert!((answer.probabilities.iter().sum::<f32>() - 1.0).abs() < 1e-5);
     assert_eq!(answer.probabilities[0].to_bits(), answer.probabilities[2].to_bits());
     let ratio = f64::from(answer.probabilities[0] / answer.probabilities[1]).ln();
+    assert_eq!(answer.logit_scale.to_bits(), 100.0_f32.to_bits(), "these towers know no scale of their own");
     let expected = 100.0 * f64::from(answer.cosines[0] - answer.cosines[1]);
     assert!((ratio - expected).abs() < 1e-2 * (1.0 + expected.abs()), "{ratio} {expected}");
 
@@ -299,7 +301,7 @@ async fn labels_share_what_is_likely() {
 async fn bad_latents_are_refused_by_field() {
     let cluster = Cluster::shared("tiny").await;
     let good = VaryImageRequest { latent: picture(photo()), n: Some(1), options: options(ddim(0.0)) };
-    let text = Latent { source: Some(Source::Text("a fox".to_owned())), x_t: None };
+    let text = Latent { source: Some(Source::Text("a fox".to_owned())), ..Default::default() };
     let small = Tensor::from_f32(&[3, 8, 8], &[0.0; 192]);
     let nan = Tensor::from_f32(&[1], &[f32::NAN]);
     let cases = [

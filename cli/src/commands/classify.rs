@@ -15,7 +15,7 @@ pub(crate) struct Args {
     /// What it may show, best as captions: "a photo of a dog". May be given several times
     #[arg(long = "label", required = true, value_name = "TEXT")]
     labels: Vec<String>,
-    /// What cosines are multiplied by before the softmax. Absent: 100
+    /// What cosines are multiplied by before the softmax. Absent: the CLIP's own, and 100 where its checkpoint doesn't say
     #[arg(long, value_name = "SCALE")]
     logit_scale: Option<f32>,
     #[command(flatten)]

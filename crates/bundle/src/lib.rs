@@ -9,6 +9,7 @@ pub mod config;
 mod error;
 mod fingerprint;
 mod layout;
+mod logit_scale;
 mod manifest;
 mod sampling;
 mod weights;
@@ -18,5 +19,7 @@ pub use error::BundleError;
 pub use fingerprint::fingerprint;
 pub use layout::{Bundle, Component, Family};
 pub use manifest::{EmbeddingSpace, MANIFEST_FILE, Manifest};
-pub use sampling::{BundleSampling, GUIDANCE_SCALE, SAMPLING_FILE, STEPS, StageSampling};
+pub use sampling::{
+    BundleSampling, ClipDefaults, GUIDANCE_SCALE, LOGIT_SCALE, SAMPLING_FILE, STEPS, StageSampling,
+};
 pub use weights::{Dtype, TensorView, Weights};

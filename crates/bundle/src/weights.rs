@@ -46,6 +46,18 @@ pub struct TensorView<'a> {
     pub offset: usize,
 }
 
+impl TensorView<'_> {
+    /// The first value.
+    pub fn first(&self) -> Option<f32> {
+        let bytes = self.data;
+        match self.dtype {
+            Dtype::F32 => Some(f32::from_le_bytes(*bytes.first_chunk()?)),
+            Dtype::F16 => Some(half::f16::from_le_bytes(*bytes.first_chunk()?).to_f32()),
+            Dtype::Bf16 => Some(half::bf16::from_le_bytes(*bytes.first_chunk()?).to_f32()),
+        }
+    }
+}
+
 struct Entry {
     dtype: safetensors::Dtype,
     shape: Vec<usize>,

@@ -18,7 +18,8 @@ const MAX_TEXTS: usize = 64;
 /// The most pictures of one request.
 const MAX_IMAGES: usize = 16;
 
-/// What cosines are multiplied by: its bound, and where CLIP's training ends (arXiv 2103.00020, section 2.5).
+/// What cosines are multiplied by: its bound, and where the training of OpenAI's CLIP ends (arXiv 2103.00020, section 2.5), for
+/// checkpoints that don't say where theirs did.
 const MAX_LOGIT_SCALE: f32 = 1000.0;
 const LOGIT_SCALE: f32 = 100.0;
 
@@ -57,8 +58,7 @@ pub(crate) async fn classify(
     request: ClassifyRequest,
 ) -> Result<ClassifyResponse, Error> {
     check_texts("labels", &request.labels)?;
-    let scale = request.logit_scale.unwrap_or(LOGIT_SCALE);
-    if !(0.0..=MAX_LOGIT_SCALE).contains(&scale) {
+    if let Some(scale) = request.logit_scale.filter(|scale| !(0.0..=MAX_LOGIT_SCALE).contains(scale)) {
         return Err(FieldError::out_of_range("logit_scale", scale, 0, MAX_LOGIT_SCALE).into());
     }
     let latent = LatentPlan::read("latent", request.latent, false).await?;
@@ -70,7 +70,9 @@ pub(crate) async fn classify(
         check_same_space(latent.field(), &picture, label)?;
         cosines.push(cosine(&picture, label)?);
     }
-    Ok(ClassifyResponse { probabilities: softmax(&cosines, scale), cosines })
+    let own = pipeline.stages.text_encoder_info(context).await?.logit_scale;
+    let logit_scale = request.logit_scale.or(own).unwrap_or(LOGIT_SCALE);
+    Ok(ClassifyResponse { probabilities: softmax(&cosines, logit_scale), cosines, logit_scale })
 }
 
 async fn embeddings(

@@ -43,8 +43,9 @@ impl TextEncoder {
 fn info(bundle: &Bundle, manifest: &Manifest) -> anyhow::Result<StageInfo> {
     let config: ClipTextConfig = bundle.config(Component::TextEncoder)?;
     let tokenizer: TokenizerConfig = bundle.config(Component::Tokenizer)?;
-    let info = StageInfo::new("text-encoder", bundle, manifest)?
+    let mut info = StageInfo::new("text-encoder", bundle, manifest)?
         .embeddings(config.projection_dim)
         .texts(tokenizer.model_max_length, config.hidden_size);
+    info.model.logit_scale = bundle.logit_scale()?;
     Ok(info)
 }

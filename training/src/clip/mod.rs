@@ -17,7 +17,7 @@ pub use config::{ClipConfig, PatchInit, TextShape, VisionShape};
 pub use frozen::{FrozenClip, FrozenTowers, TextStates};
 pub(crate) use layers::{LayerNorm, Linear};
 pub use loss::contrastive;
-pub(crate) use loss::{FIRST_SCALE, unit};
+pub(crate) use loss::{FIRST_SCALE, scale_of, unit};
 pub use retrieval::{Recall, recall};
 pub use text::{TextOutput, TextTower};
 pub use tokenizer::learn_tokenizer;

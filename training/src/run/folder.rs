@@ -9,6 +9,7 @@ use unclip_bundle::{BundleSampling, Component, SAMPLING_FILE, config};
 
 use crate::TrainError;
 use crate::bundle::{Precision, write_component};
+use crate::clip::scale_of;
 use crate::error::{make_folder, write_json};
 
 /// The folder of one training:
@@ -167,7 +168,7 @@ impl RunFolder {
     }
 
     /// Writes the weights of every component among `parameters`, which are named `folder.parameter`; those of the first
-    /// component of `also` go into the second one's folder as well.
+    /// component of `also` go into the second one's folder as well. CLIP's scale goes into `sampling.json`.
     ///
     /// # Errors
     /// A folder that can't be written.
@@ -189,8 +190,21 @@ impl RunFolder {
             if let Some((_, other)) = also.filter(|(from, _)| *from == component) {
                 write_component(&self.bundle(), other, &own, Precision::F32)?;
             }
+            if component == Component::TextEncoder {
+                self.write_logit_scale(parameters)?;
+            }
         }
         Ok(())
+    }
+
+    /// A text tower is trained with a scale beside it, which stands in no tower's file.
+    fn write_logit_scale(&self, parameters: &[(String, Tensor)]) -> Result<(), TrainError> {
+        let Some((_, log)) = parameters.iter().find(|(name, _)| name == "logit_scale") else {
+            return Ok(());
+        };
+        let mut sampling = BundleSampling::read(&self.bundle())?;
+        sampling.clip.logit_scale = Some(scale_of(log)?);
+        self.write_sampling(&sampling)
     }
 }
 
