@@ -1,6 +1,6 @@
 //! DDIM with guidance, of the shipped decoder: the more steps, the nearer to where endlessly many end.
 
-#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a panic in a test is the report")]
+#![expect(clippy::unwrap_used, reason = "a panic in a test is the report")]
 
 use unclip_proto::Redraw;
 use unclip_proto::v1::{
@@ -27,8 +27,9 @@ fn ddim(steps: u32, clamped_epsilon: Option<bool>) -> SamplingOptions {
 
 #[tokio::test]
 async fn more_steps_come_closer_at_the_bundles_own_guidance_scale() {
-    let bundle = Bundle::imported("emoji").path();
-    let flags = [&["--bundle", bundle.to_str().unwrap()], &CPU[..]].concat();
+    let bundle = Bundle::imported("emoji");
+    let path = bundle.path();
+    let flags = [&["--bundle", path.to_str().unwrap()], &CPU[..]].concat();
     let server = Server::start("unclip serve", &flags).await;
     let draw = async |decoder: SamplingOptions| {
         let request = GenerateImageRequest {
@@ -105,8 +106,9 @@ const THINGS: [&str; 8] =
 #[tokio::test]
 #[ignore = "minutes of drawing, for the documentation's figures"]
 async fn figures() {
-    let bundle = Bundle::imported("emoji").path();
-    let flags = [&["--bundle", bundle.to_str().unwrap()], &CPU[..]].concat();
+    let bundle = Bundle::imported("emoji");
+    let path = bundle.path();
+    let flags = [&["--bundle", path.to_str().unwrap()], &CPU[..]].concat();
     let server = Server::start("unclip serve", &flags).await;
     let draw = async |decoder: SamplingOptions, latents: &[Latent]| {
         let drawn = latents.iter().zip(7_u64..).map(|(latent, seed)| {

@@ -146,8 +146,9 @@ async fn bad_bases_are_refused_by_field() {
 /// The shipped CLIP's training ended at 25; what a request says comes first.
 #[tokio::test]
 async fn labels_are_weighed_as_the_bundles_own_clip_does() {
-    let bundle = Bundle::imported("emoji").path();
-    let flags = [&["--bundle", bundle.to_str().unwrap()], &CPU[..]].concat();
+    let bundle = Bundle::imported("emoji");
+    let path = bundle.path();
+    let flags = [&["--bundle", path.to_str().unwrap()], &CPU[..]].concat();
     let server = Server::start("unclip serve", &flags).await;
     let mut client = gateway_client(&server);
     let labels = ["a cat", "a pizza"].map(str::to_owned).to_vec();

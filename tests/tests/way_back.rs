@@ -53,7 +53,7 @@ async fn one_given_field_leaves_the_other_defaults_of_every_operation() {
         (SamplingOptions { sampler: Sampler::Unclip as i32, ..none() }, (5, Sampler::Unclip, 1.0, 0.0)),
     ];
     let inversion = Some(InversionOptions { steps: Some(5), refinements: None });
-    let request = [photo(), png_file(gradient(16, 48))].map(|file| file.into()).to_vec();
+    let request = [photo(), png_file(gradient(16, 48))].map(Into::into).to_vec();
     let request = unclip_proto::v1::UnclipServiceEncodeImageRequest { images: request };
     let mut client = gateway_client(&cluster.gateway);
     let embeddings = client.encode_image(request).await.unwrap().into_inner().embeddings;
@@ -66,7 +66,7 @@ async fn one_given_field_leaves_the_other_defaults_of_every_operation() {
             to_caption: "a cat".to_owned(),
             thetas: vec![0.0],
             inversion,
-            options: options.clone(),
+            options,
             ..Default::default()
         };
         assert_eq!(drawn_with(&diff(&cluster.gateway, request).await.unwrap()[0]), expected, "diff");
@@ -76,7 +76,7 @@ async fn one_given_field_leaves_the_other_defaults_of_every_operation() {
             frames: Some(2),
             blend: NoiseBlend::Fixed as i32,
             inversion,
-            options: options.clone(),
+            options,
         };
         let frames = interpolate(&cluster.gateway, request).await.unwrap();
         assert_eq!(drawn_with(&frames[0]), expected, "interpolate");
@@ -180,7 +180,7 @@ async fn a_file_of_latents_is_its_picture() {
     };
     let line = |receipt: &str| decoder_line(&place.join(receipt));
     run("invert", &["in.png", "--inversion-steps", "4"]);
-    let quick = ["--upsampler-steps", "2", "--seed", "5", "--receipt", "r.json"];
+    let quick = ["--upsampler-steps", "2", "--seed", "5", "--receipt", "r.json", "--overwrite"];
     run("vary", &[&["latents.safetensors", "-o", "back.png"], &quick[..]].concat());
     assert_eq!(line("r.json"), (4, Sampler::Ddim, 1.0, 0.0));
     let two = ["latents.safetensors", "-n", "2", "--eta", "0", "-o", "two.png"];
@@ -196,7 +196,7 @@ async fn a_file_of_latents_is_its_picture() {
     run("diff", &[&diff[..], &quick].concat());
     assert_eq!(line("r.json"), (3, Sampler::Ddim, 1.0, 0.0));
     let ends = ["in.png", "in.png", "--frames", "2", "--inversion-steps", "3"];
-    let quick = ["--upsampler-steps", "2", "--receipt", "r.json"];
+    let quick = ["--upsampler-steps", "2", "--receipt", "r.json", "--overwrite"];
     run("interpolate", &[&ends[..], &quick].concat());
     assert_eq!(line("r-0.json"), (3, Sampler::Ddim, 1.0, 0.0), "steps of an inversion ask for one");
     let receipt = Receipt::from_json(&std::fs::read_to_string(place.join("r-0.json")).unwrap()).unwrap();

@@ -29,6 +29,9 @@ pub struct EngineConfig {
     pub queue: usize,
     /// The turn on the device; clones of it go to whatever else computes there.
     pub permit: ComputePermit,
+    /// Whether a row must come out the same, to the last bit, whoever shares its forwards. Where the denoiser does not give
+    /// that, jobs don't share forwards.
+    pub batch_invariant: bool,
 }
 
 impl EngineConfig {
@@ -72,9 +75,10 @@ impl<C: Send + 'static> Engine<C> {
         clock: Clock,
     ) -> Result<Self, StartError> {
         config.check()?;
-        let EngineConfig { name, max_lanes, max_rows, queue, permit } = config;
+        let EngineConfig { name, max_lanes, max_rows, queue, permit, batch_invariant } = config;
         let ledger = Arc::new(Ledger::new(Meters::new(&name)));
-        let shared = Shared { queue: JobQueue::new(queue), ledger, permit, clock, max_lanes, max_rows };
+        let queue = JobQueue::new(queue);
+        let shared = Shared { queue, ledger, permit, clock, max_lanes, max_rows, batch_invariant };
         let mut engine = Self { name, shared: Arc::new(shared), jobs: JobCount::new(), thread: None };
         let (built, is_built) = oneshot::channel();
         engine.spawn(build, built)?;

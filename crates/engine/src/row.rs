@@ -86,7 +86,7 @@ impl<X> Row<X> {
         RowState {
             id,
             last_stepped: self.last_stepped,
-            lanes: self.branches().len(),
+            lanes: self.width(),
             batch_key: self.batch_key,
             deadline: self.deadline,
             cancelled: self.owed.reporter.is_cancelled(),
@@ -109,6 +109,11 @@ impl<X> Row<X> {
         let conditional = outputs.next()?;
         let unconditional = if self.trajectory.guided() { Some(outputs.next()?) } else { None };
         Some(Outputs { conditional, unconditional })
+    }
+
+    /// The number of its lanes.
+    pub(crate) fn width(&self) -> usize {
+        self.branches().len()
     }
 
     fn branches(&self) -> &'static [Branch] {

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use crate::load::Ledger;
 use crate::panics::guarded;
+use crate::passes::Passes;
 use crate::planner::{Leaving, RowState, leaving, plan};
 use crate::queue::{JobQueue, Ticket};
 use crate::row::{Owed, Row};
@@ -23,6 +24,7 @@ pub(crate) struct Shared<C> {
     pub(crate) clock: Clock,
     pub(crate) max_lanes: usize,
     pub(crate) max_rows: usize,
+    pub(crate) batch_invariant: bool,
 }
 
 /// The state of the engine's thread.
@@ -30,13 +32,15 @@ pub(crate) struct Worker<D: Denoiser> {
     denoiser: D,
     shared: Arc<Shared<D::Condition>>,
     rows: BTreeMap<u64, Row<D::Context>>,
+    passes: Passes,
     next_id: u64,
     batch: u64,
 }
 
 impl<D: Denoiser> Worker<D> {
     pub(crate) fn new(denoiser: D, shared: Arc<Shared<D::Condition>>) -> Self {
-        Self { denoiser, shared, rows: BTreeMap::new(), next_id: 0, batch: 0 }
+        let passes = Passes::new(shared.batch_invariant);
+        Self { denoiser, shared, rows: BTreeMap::new(), passes, next_id: 0, batch: 0 }
     }
 
     /// Steps until the queue is stopped; then the rows that are left fail.
@@ -121,9 +125,10 @@ impl<D: Denoiser> Worker<D> {
     fn forward(&mut self, step: &[u64]) -> Result<Vec<Outputs>, JobError> {
         let rows: Vec<_> = step.iter().filter_map(|id| self.rows.get(id)).collect();
         let lanes: Vec<Lane<'_, D::Context>> = rows.iter().flat_map(|row| row.lanes()).collect();
+        let widths: Vec<usize> = rows.iter().map(|row| row.width()).collect();
         let clock = &self.shared.clock;
         let started = clock();
-        let outputs = guarded(|| Ok(self.denoiser.forward(&lanes)?))?;
+        let outputs = guarded(|| Ok(self.passes.forward(&mut self.denoiser, &lanes, &widths)?))?;
         self.shared.ledger.forward(rows.len(), lanes.len(), clock().saturating_duration_since(started));
         let wrong_count = JobError::OutputCount { actual: outputs.len(), expected: lanes.len() };
         if outputs.len() != lanes.len() {

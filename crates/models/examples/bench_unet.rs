@@ -91,7 +91,7 @@ impl Worker {
             &x,
             &timesteps,
             &Tensor::cat(&inputs.times, 0),
-            &ContextBatch::stack(&contexts),
+            &ContextBatch::parts(&contexts, self.placement.device),
         );
         // Reading a value waits for the device.
         let _ = out.to_kind(Kind::Float).to_device(Device::Cpu);

@@ -13,12 +13,19 @@ use crate::{ModelError, ParamSource, Placement};
 pub struct SafetensorsSource<'a> {
     weights: &'a Weights,
     placement: Placement,
+    steady: bool,
 }
 
 impl<'a> SafetensorsSource<'a> {
     /// A source that puts the parameters where `placement` says.
     pub fn new(weights: &'a Weights, placement: Placement) -> Self {
-        Self { weights, placement }
+        Self { weights, placement, steady: true }
+    }
+
+    /// The same with whatever kernels libtorch picks for a number of rows, to measure what the others cost.
+    #[must_use]
+    pub fn unsteady(self) -> Self {
+        Self { steady: false, ..self }
     }
 }
 
@@ -38,6 +45,10 @@ impl ParamSource for SafetensorsSource<'_> {
 
     fn frozen(&self) -> bool {
         true
+    }
+
+    fn steady(&self) -> bool {
+        self.steady
     }
 }
 

@@ -3,7 +3,7 @@
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use unclip_bundle::{Bundle, BundleError, Manifest};
 use unclip_engine::{ComputePermit, EngineConfig};
 
@@ -77,17 +77,45 @@ pub struct EngineArgs {
     /// The most samples that wait; beyond that requests are refused with RESOURCE_EXHAUSTED
     #[arg(long, env = "UNCLIP_MAX_QUEUE", default_value = "256", value_name = "N")]
     pub max_queue: NonZeroUsize,
+    /// Whether a sample has the same bits whoever shares its forward passes. Where a device's kernels round by the number of
+    /// samples in a pass, requests then have passes of their own
+    #[arg(long, env = "UNCLIP_BATCH_INVARIANT", value_enum, default_value_t, value_name = "WHEN")]
+    pub batch_invariant: BatchInvariant,
+}
+
+/// When a sample must have the same bits whoever shares its forward passes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum BatchInvariant {
+    /// On the CPU, where it costs little
+    #[default]
+    Auto,
+    /// Always
+    On,
+    /// Never
+    Off,
+}
+
+impl BatchInvariant {
+    /// Whether it holds on a device, `cpu` or `cuda:N`.
+    fn on(self, device: &str) -> bool {
+        match self {
+            Self::Auto => device == "cpu",
+            Self::On => true,
+            Self::Off => false,
+        }
+    }
 }
 
 impl EngineArgs {
-    /// The engine's configuration.
-    pub fn config(&self, name: &str, permit: ComputePermit) -> EngineConfig {
+    /// The configuration of an engine on a device.
+    pub fn config(&self, name: &str, device: &str, permit: ComputePermit) -> EngineConfig {
         EngineConfig {
             name: name.to_owned(),
             max_lanes: self.max_batch.get(),
             max_rows: self.max_active.get(),
             queue: self.max_queue.get(),
             permit,
+            batch_invariant: self.batch_invariant.on(device),
         }
     }
 }

@@ -102,7 +102,7 @@ impl<C: Send + 'static> DiffusionStage<C> {
         build: impl FnOnce() -> Result<D, DenoiseError> + Send + 'static,
     ) -> Result<Self, StartError> {
         spec.info.model.sampling_defaults = Some(spec.defaults.to_message());
-        let engine = Engine::start(args.config(spec.name, permit), build).await?;
+        let engine = Engine::start(args.config(spec.name, &spec.info.model.device, permit), build).await?;
         Ok(Self { spec, engine })
     }
 

@@ -19,7 +19,7 @@ pub struct DecoderNetwork {
 /// What the U-Net is conditioned on, for a batch.
 pub(super) struct Conditions {
     pub(super) time: Tensor,
-    pub(super) context: ContextBatch,
+    pub(super) context: [ContextBatch; 1],
 }
 
 impl DecoderNetwork {
@@ -39,7 +39,7 @@ impl DecoderNetwork {
         let mask = Tensor::f_cat(&[&always, mask], 1)?;
         let key_values = self.unet.project_context(&projection.context);
         let context = ContextBatch { key_values, bias: Some(mask_bias(&mask, self.kind)) };
-        Ok(Conditions { time: projection.time, context })
+        Ok(Conditions { time: projection.time, context: [context] })
     }
 
     /// The U-Net's prediction, f32: noise or x_0 `[batch, 3, side, side]` and variance of the same shape.

@@ -1,7 +1,7 @@
 //! The prior's networks in training.
 
 use tch::{Device, Kind, Tensor};
-use unclip_models::networks::{PriorTransformer, mask_bias};
+use unclip_models::networks::{ContextBatch, PriorTransformer, mask_bias};
 
 use crate::TrainError;
 use crate::clip::{FrozenTowers, TextStates};
@@ -15,10 +15,7 @@ pub struct PriorNetwork {
 }
 
 /// What the step part of the transformer sees of a batch's texts.
-pub(super) struct Texts {
-    key_values: Vec<Tensor>,
-    bias: Tensor,
-}
+pub(super) struct Texts([ContextBatch; 1]);
 
 impl Texts {
     /// Every text `count` times, one after the other.
@@ -27,7 +24,10 @@ impl Texts {
             return self;
         }
         let repeat = |tensor: &Tensor| tensor.repeat_interleave_self_int(count, 0, None);
-        Self { key_values: self.key_values.iter().map(repeat).collect(), bias: repeat(&self.bias) }
+        Self(self.0.map(|ContextBatch { key_values, bias }| ContextBatch {
+            key_values: key_values.iter().map(repeat).collect(),
+            bias: bias.as_ref().map(repeat),
+        }))
     }
 }
 
@@ -46,7 +46,8 @@ impl PriorNetwork {
         let tokens = tokens.f_index_select(1, &seen.to_device(tokens.device()))?;
         let always = Tensor::ones([mask.size()[0], 1], (Kind::Bool, mask.device()));
         let bias = mask_bias(&Tensor::f_cat(&[mask, &always], 1)?, self.kind);
-        Ok(Texts { key_values: self.prior.encode_text(&tokens, Some(&bias)), bias })
+        let key_values = self.prior.encode_text(&tokens, Some(&bias));
+        Ok(Texts([ContextBatch { key_values, bias: Some(bias) }]))
     }
 
     /// The predicted embeddings `[batch, dim]`, normalised, f32.
@@ -57,7 +58,7 @@ impl PriorNetwork {
         texts: &Texts,
     ) -> Result<Tensor, TrainError> {
         let x_t = x_t.f_to_kind(self.kind)?;
-        let out = self.prior.forward(&x_t, timesteps, &texts.key_values, Some(&texts.bias));
+        let out = self.prior.forward(&x_t, timesteps, &texts.0);
         Ok(out.f_to_kind(Kind::Float)?)
     }
 

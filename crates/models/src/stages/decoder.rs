@@ -117,7 +117,8 @@ impl DecoderModel {
         tch::no_grad(|| {
             let tokens: Vec<_> = contexts.iter().map(|context| &context.tokens).collect();
             let times: Vec<_> = contexts.iter().map(|context| &context.time).collect();
-            let (context, time) = (ContextBatch::stack(&tokens), Tensor::f_cat(&times, 0)?);
+            let context = ContextBatch::parts(&tokens, self.placement.device);
+            let time = Tensor::f_cat(&times, 0)?;
             let timesteps = timestep_rows(timesteps, self.placement)?;
             let out = self.unet.forward(&to(x, self.placement)?, &timesteps, &time, &context);
             Ok(out.f_to_kind(Kind::Float)?.f_contiguous()?)

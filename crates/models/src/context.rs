@@ -1,6 +1,6 @@
 //! What attention sees of the context: one request's, and a batch of several.
 
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 /// Added to the scores of keys that must not be seen (diffusers' `UNet2DConditionModel` and `PriorTransformer`).
 pub(crate) const MASKED: f64 = -10_000.0;
@@ -15,7 +15,7 @@ impl KeyValues {
     }
 }
 
-/// What attention sees of the context, for a batch of rows.
+/// What attention sees of the context, for rows that attend together: a whole batch, or a part of one.
 pub struct ContextBatch {
     /// Keys and values per attention layer, in the order of the network: `[batch, tokens, 2 * width]`.
     pub key_values: Vec<Tensor>,
@@ -25,6 +25,15 @@ pub struct ContextBatch {
 }
 
 impl ContextBatch {
+    /// The contexts of a batch's rows, as parts that add up to the batch: on a GPU one, whose rows attend in one kernel; on
+    /// the CPU one a row, so that what attention rounds depends on that row alone, and nothing has to be filled up.
+    pub fn parts(rows: &[&KeyValues], device: Device) -> Vec<Self> {
+        match device {
+            Device::Cpu => rows.iter().map(|row| Self::stack(&[row])).collect(),
+            _ => vec![Self::stack(rows)],
+        }
+    }
+
     /// Stacks the contexts of a batch's rows. Shorter ones are filled with zeros, which the bias hides.
     pub fn stack(rows: &[&KeyValues]) -> Self {
         let longest = rows.iter().map(|row| row.tokens()).max().unwrap_or_default();
