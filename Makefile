@@ -13,14 +13,15 @@ setup: ## Fetch the native libraries (libtorch, ONNX Runtime) into .native/; nee
 	@scripts/need.sh c++ g++
 	@python3 scripts/setup_native.py
 
-setup-tests: setup ## What the tests need besides: a Redis server, clients in Python (gRPC, OpenAI's), a browser
+setup-tests: setup ## What the tests need besides: a Redis server, clients in Python (gRPC, OpenAI's) and Node.js, a browser
 	@scripts/need.sh redis-server redis-server
 	@scripts/pip_target.sh tests/clients/requirements.txt .python/clients
-	@scripts/pip_target.sh tests/clients/openai-requirements.txt .python/openai
+	@scripts/pip_target.sh tests/clients/sdks-requirements.txt .python/sdks --no-deps
 	@scripts/need.sh curl curl
 	@scripts/need.sh chromium chromium
 	@scripts/need.sh npm npm
 	@scripts/npm_ci.sh tests/page
+	@scripts/npm_ci.sh tests/clients/node
 
 setup-tools: ## What `make lint` needs besides: buf, from the npm registry
 	@scripts/need.sh npm npm

@@ -10,7 +10,7 @@ use unclip_gateway::{CacheArgs, HttpArgs};
 use unclip_proto::v1::ListModelsRequest;
 use unclip_proto::v1::unclip_service_client::UnclipServiceClient;
 use unclip_service::{
-    MAX_MESSAGE_BYTES, RequestContext, TelemetryArgs, Transport, connect, in_process, server_url,
+    MAX_MESSAGE_BYTES, PictureArgs, RequestContext, TelemetryArgs, Transport, connect, in_process, server_url,
 };
 use unclip_stage::{BundleArgs, DeviceArgs, EngineArgs, NetworkArgs, OnnxRuntimeArgs};
 
@@ -69,6 +69,7 @@ impl ConnectionArgs {
             onnxruntime: self.onnxruntime.clone(),
             cache: CacheArgs::in_memory(),
             http: HttpArgs::default(),
+            pictures: PictureArgs::default(),
         };
         Ok(in_process(services(&local).await?))
     }

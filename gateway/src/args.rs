@@ -107,6 +107,10 @@ pub struct HttpArgs {
     /// Model names that OpenAI's API takes: `any` draws with the one model, `listed` refuses all but its name
     #[arg(long, env = "UNCLIP_OPENAI_MODELS", value_enum, default_value_t = ModelNames::Any, value_name = "any|listed")]
     pub openai_models: ModelNames,
+    /// Refuse what OpenAI's API can be asked for and this model can't do, such as another size or a style, instead of resizing
+    /// the picture or saying in the answer that it was ignored
+    #[arg(long, env = "UNCLIP_OPENAI_STRICT")]
+    pub openai_strict: bool,
     /// Memory for pictures that are fetched by their address within 60 minutes, in MiB; the oldest go first
     #[arg(long, env = "UNCLIP_PICTURES_MIB", default_value_t = 256, value_parser = value_parser!(u32).range(1..=65_536), value_name = "MIB")]
     pub pictures_mib: u32,
@@ -121,6 +125,7 @@ impl Default for HttpArgs {
             public_url: None,
             model_name: "unclip".to_owned(),
             openai_models: ModelNames::Any,
+            openai_strict: false,
             pictures_mib: 256,
             uploads_mib: 512,
         }

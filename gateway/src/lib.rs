@@ -3,6 +3,7 @@
 
 mod args;
 pub mod cache;
+mod entrance;
 mod events;
 mod http;
 mod image_source;

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use unclip_gateway::{CacheArgs, Gateway, HttpArgs, StageArgs};
-use unclip_service::{ServerArgs, Services, exit, listen_address, parse};
+use unclip_service::{PictureArgs, ServerArgs, Services, exit, listen_address, parse};
 
 /// Gateway of unclip: captions in, pictures out. It needs the addresses of the stages.
 #[derive(Debug, Parser)]
@@ -21,6 +21,8 @@ struct Args {
     #[command(flatten)]
     http: HttpArgs,
     #[command(flatten)]
+    pictures: PictureArgs,
+    #[command(flatten)]
     server: ServerArgs,
 }
 
@@ -31,6 +33,6 @@ fn main() -> ExitCode {
 #[tokio::main]
 async fn run(args: Args) -> anyhow::Result<()> {
     args.server.telemetry.start("info")?;
-    let gateway = Gateway::new(args.stages.stages()?, args.cache.config())?;
+    let gateway = Gateway::new(args.stages.stages()?, args.cache.config(), args.pictures.pool())?;
     args.server.serve(args.listen, gateway.add_to(Services::new(), &args.http)?).await
 }

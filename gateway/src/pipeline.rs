@@ -3,18 +3,20 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use unclip_pictures::Pool;
 use unclip_proto::v1::decode_response::Event as DecodeEvent;
 use unclip_proto::v1::sample_prior_response::Event as PriorEvent;
 use unclip_proto::v1::upsample_response::Event as UpsampleEvent;
 use unclip_proto::v1::{
     DecodeRequest, DecodeResult, EditReceipt, Embedding, EncodeTextRequest, EncodeTextResponse,
-    GeneratedImage, ImageTensors, Keep, ModelInfo, NoisePosition, PriorItem, PriorResults,
+    GeneratedImage, ImageTensors, Keep, ModelInfo, NoisePosition, PictureSize, PriorItem, PriorResults,
     SamplePriorRequest, Stage, StreamOptions, Tensor, TextEncoding, UpsampleRequest, UpsampleResult,
     prior_item,
 };
 use unclip_service::{Code, Error, RequestContext};
 
 use crate::cache::{Cache, CacheKey, Source};
+use crate::entrance::{WaitingRoom, hint_for};
 use crate::events::{Events, ImageEvents};
 use crate::image_source::ImageSource;
 use crate::picture;
@@ -22,11 +24,15 @@ use crate::plan::Plan;
 use crate::receipt::Receipts;
 use crate::stages::{Stages, names};
 
-/// Stages and cache: what every request shares.
+/// Stages, cache and bounds: what every request shares.
 #[derive(Clone)]
 pub(crate) struct Pipeline {
     pub(crate) stages: Stages,
     pub(crate) cache: Arc<Cache>,
+    /// Where pictures are decoded and encoded.
+    pub(crate) pictures: Pool,
+    /// Where pictures wait for a stage.
+    pub(crate) waiting: Arc<WaitingRoom>,
 }
 
 /// The caption and what guidance steers away from, encoded.
@@ -69,6 +75,8 @@ pub(crate) struct Keeps {
 pub(crate) struct Edit {
     /// None where all is repainted.
     pub(crate) keeps: Option<Keeps>,
+    /// The picture's embedding, where it is varied as a whole.
+    pub(crate) picture: Option<Embedding>,
     pub(crate) receipt: EditReceipt,
 }
 
@@ -150,6 +158,10 @@ impl Pipeline {
         if let Some(edit) = edit {
             receipts.edit(&edit.receipt);
         }
+        let embedding = match edit {
+            Some(edit) => edit.steered(embedding)?,
+            None => embedding,
+        };
         let keep = edit.and_then(|edit| edit.keeps.clone());
         let latents = Latents { embedding, noise, x_t: None, keep };
         self.render(context, (plan, texts), latents, receipts, &events).await
@@ -179,7 +191,8 @@ impl Pipeline {
         };
         let started = Instant::now();
         let info = self.stages.decoder_info(context).await?;
-        let decoded = self.run_decoder(context, request, events).await?;
+        let decoded = self.run_decoder(context, request, events).await;
+        let decoded = decoded.map_err(|error| hint_for(plan.images, error))?;
         receipts.decoder(&info, plan.decoder, &decoded.model_fingerprint, started);
 
         let started = Instant::now();
@@ -194,7 +207,32 @@ impl Pipeline {
             decoded: decoded.image.clone(),
             image: upsampled.image.clone(),
         });
-        finish(plan, events.index(), upsampled, tensors, receipts).await
+        self.finish(plan, events.index(), upsampled, tensors, receipts).await
+    }
+
+    /// Writes the picture's file.
+    async fn finish(
+        &self,
+        plan: &Plan,
+        image_index: u32,
+        upsampled: UpsampleResult,
+        tensors: Option<ImageTensors>,
+        receipts: Receipts,
+    ) -> Result<GeneratedImage, Error> {
+        let missing = || Error::internal("the upsampler answered without a picture", "no image");
+        let tensor = upsampled.image.ok_or_else(missing)?;
+        let file = picture::write(&self.pictures, tensor, plan.output_size, plan.format).await?;
+        let (drawn, (width, height)) = (file.drawn, file.size);
+        Ok(GeneratedImage {
+            image_index,
+            image: file.bytes.into(),
+            format: plan.format.name() as i32,
+            width,
+            height,
+            receipt: Some(receipts.finish()),
+            tensors,
+            drawn_size: Some(PictureSize { width: drawn.0, height: drawn.1 }),
+        })
     }
 
     /// The prior's result is a function of the model, the texts, the seed and the options, so it is cached too.
@@ -218,9 +256,10 @@ impl Pipeline {
             candidates: Some(plan.candidates),
         };
         let key = prior_key(plan, texts, &info, seed);
-        let compute = sample(self.stages.clone(), without_deadline(context), request, events.clone());
+        let compute = self.clone().sample(without_deadline(context), request, events.clone());
         let cached = self.cache.get_or_compute("prior", key, compute);
-        let (results, source) = context.run(names::PRIOR, cached).await?;
+        let sampled = context.run(names::PRIOR, cached).await;
+        let (results, source) = sampled.map_err(|error| hint_for(plan.images * plan.candidates, error))?;
         events.done(Stage::Prior, plan.prior.steps);
         Ok(Sampled { results, info, cached: is_cached(source), seconds: started.elapsed().as_secs_f64() })
     }
@@ -257,18 +296,25 @@ impl Pipeline {
         request: DecodeRequest,
         events: &ImageEvents,
     ) -> Result<DecodeResult, Error> {
-        let mut stream = self.stages.decode(context, request).await?;
-        loop {
+        let ways = events.ways();
+        let call = || self.stages.decode(context, request.clone());
+        let mut stream = ways.decoder.enter(&self.waiting, call).await?;
+        ways.begin();
+        let result = loop {
             let message =
                 stream.message().await.map_err(|status| Error::from_status(names::DECODER, &status))?;
             match message.map(|message| message.event) {
                 Some(Some(DecodeEvent::Progress(progress))) => events.progress(Stage::Decoder, progress),
-                Some(Some(DecodeEvent::Preview(preview))) => events.preview(Stage::Decoder, &preview),
+                Some(Some(DecodeEvent::Preview(preview))) => {
+                    events.preview(&self.pictures, Stage::Decoder, preview).await;
+                }
                 Some(Some(DecodeEvent::Checkpoint(_)) | None) => {}
-                Some(Some(DecodeEvent::Result(result))) => return Ok(result),
+                Some(Some(DecodeEvent::Result(result))) => break result,
                 None => return Err(cut_off(names::DECODER)),
             }
-        }
+        };
+        ways.decoder.left();
+        Ok(result)
     }
 
     async fn upsample(
@@ -287,40 +333,49 @@ impl Pipeline {
             resume: None,
             keep,
         };
-        let mut stream = self.stages.upsample(context, request).await?;
-        loop {
+        let ways = events.ways();
+        let call = || self.stages.upsample(context, request.clone());
+        let mut stream = ways.upsampler.enter(&self.waiting, call).await?;
+        let result = loop {
             let message =
                 stream.message().await.map_err(|status| Error::from_status(names::UPSAMPLER, &status))?;
             match message.map(|message| message.event) {
                 Some(Some(UpsampleEvent::Progress(progress))) => events.progress(Stage::Upsampler, progress),
-                Some(Some(UpsampleEvent::Preview(preview))) => events.preview(Stage::Upsampler, &preview),
+                Some(Some(UpsampleEvent::Preview(preview))) => {
+                    events.preview(&self.pictures, Stage::Upsampler, preview).await;
+                }
                 Some(Some(UpsampleEvent::Checkpoint(_)) | None) => {}
-                Some(Some(UpsampleEvent::Result(result))) => return Ok(result),
+                Some(Some(UpsampleEvent::Result(result))) => break result,
                 None => return Err(cut_off(names::UPSAMPLER)),
             }
-        }
+        };
+        ways.upsampler.left();
+        Ok(result)
     }
-}
 
-/// Asks the prior and waits for its last message.
-async fn sample(
-    stages: Stages,
-    context: RequestContext,
-    request: SamplePriorRequest,
-    events: ImageEvents,
-) -> Result<PriorResults, Error> {
-    let mut stream = stages.sample_prior(&context, request).await?;
-    loop {
-        let message = stream.message().await.map_err(|status| Error::from_status(names::PRIOR, &status))?;
-        match message.map(|message| message.event) {
-            Some(Some(PriorEvent::Progress(progress))) => events.progress(Stage::Prior, progress),
-            Some(None) => {}
-            Some(Some(PriorEvent::Results(results))) => {
-                stages.saw_prior(&results.model_fingerprint);
-                return Ok(results);
+    /// Asks the prior and waits for its last message.
+    async fn sample(
+        self,
+        context: RequestContext,
+        request: SamplePriorRequest,
+        events: ImageEvents,
+    ) -> Result<PriorResults, Error> {
+        let ways = events.ways();
+        let call = || self.stages.sample_prior(&context, request.clone());
+        let mut stream = ways.prior.enter(&self.waiting, call).await?;
+        let results = loop {
+            let message =
+                stream.message().await.map_err(|status| Error::from_status(names::PRIOR, &status))?;
+            match message.map(|message| message.event) {
+                Some(Some(PriorEvent::Progress(progress))) => events.progress(Stage::Prior, progress),
+                Some(None) => {}
+                Some(Some(PriorEvent::Results(results))) => break results,
+                None => return Err(cut_off(names::PRIOR)),
             }
-            None => return Err(cut_off(names::PRIOR)),
-        }
+        };
+        ways.prior.left();
+        self.stages.saw_prior(&results.model_fingerprint);
+        Ok(results)
     }
 }
 
@@ -364,41 +419,6 @@ fn only_result(results: &PriorResults) -> Result<&unclip_proto::v1::PriorResult,
         .first()
         .filter(|result| result.embedding.is_some())
         .ok_or_else(|| Error::internal("the prior answered without a result", "no results"))
-}
-
-/// Encodes the picture away from the async threads.
-async fn finish(
-    plan: &Plan,
-    index: u32,
-    upsampled: UpsampleResult,
-    tensors: Option<ImageTensors>,
-    receipts: Receipts,
-) -> Result<GeneratedImage, Error> {
-    let tensor = upsampled
-        .image
-        .ok_or_else(|| Error::internal("the upsampler answered without a picture", "no image"))?;
-    let format = plan.format;
-    let encoded = tokio::task::spawn_blocking(move || {
-        let bad =
-            |error: unclip_proto::FieldError| Error::internal("the upsampler's picture is damaged", error);
-        let shape = tensor.checked_shape("image").map_err(bad)?;
-        let values = tensor.floats("image", &shape).map_err(bad)?;
-        let [3, height, width] = tensor.shape[..] else {
-            return Err(Error::internal("the upsampler's picture is damaged", format!("shape {shape:?}")));
-        };
-        Ok((picture::encode(&values, height, width, format)?, height, width))
-    });
-    let (image, height, width) =
-        encoded.await.map_err(|error| Error::internal("the picture could not be encoded", error))??;
-    Ok(GeneratedImage {
-        image_index: index,
-        image: image.into(),
-        format: format.name() as i32,
-        width,
-        height,
-        receipt: Some(receipts.finish()),
-        tensors,
-    })
 }
 
 pub(crate) fn cut_off(stage: &str) -> Error {

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use unclip_proto::Sampling;
 use unclip_proto::v1::{
-    EditReceipt, Embedding, ModelInfo, PriorMode, Receipt, Sampler, Stage, StageReceipt, Tensor,
+    EditReceipt, Embedding, ModelInfo, PictureSize, PriorMode, Receipt, Sampler, Stage, StageReceipt, Tensor,
 };
 
 use crate::image_source::ImageSource;
@@ -24,6 +24,7 @@ impl Receipts {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             prior_mode: plan.source.mode() as i32,
             image_embedding_given: matches!(plan.source, ImageSource::Given(_)),
+            output_size: plan.output_size.map(|(width, height)| PictureSize { width, height }),
             ..Default::default()
         })
     }

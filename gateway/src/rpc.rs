@@ -4,23 +4,22 @@ use std::sync::Arc;
 
 use futures::FutureExt;
 use futures::future::try_join_all;
-use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
-use tracing::Instrument;
+use unclip_pictures::Pool;
 use unclip_proto::v1::unclip_service_server::{UnclipService, UnclipServiceServer};
 use unclip_proto::v1::{
     ClassifyRequest, ClassifyResponse, ComputeBasisRequest, ComputeBasisResponse, DiffImageRequest,
-    DiffImageResponse, EditImageRequest, EditImageResponse, GenerateImageRequest, InterpolateImagesRequest,
-    InterpolateImagesResponse, InvertImageRequest, InvertImageResponse, ListModelsRequest,
-    ListModelsResponse, ReconstructImageRequest, ReconstructImageResponse, UnclipServiceEncodeImageRequest,
-    UnclipServiceEncodeImageResponse, UnclipServiceEncodeTextRequest, UnclipServiceEncodeTextResponse,
-    VaryImageRequest, VaryImageResponse,
+    DiffImageResponse, EditImageRequest, EditImageResponse, GenerateImageRequest, GenerateImageResponse,
+    InterpolateImagesRequest, InterpolateImagesResponse, InvertImageRequest, InvertImageResponse,
+    ListModelsRequest, ListModelsResponse, ReconstructImageRequest, ReconstructImageResponse,
+    UnclipServiceEncodeImageRequest, UnclipServiceEncodeImageResponse, UnclipServiceEncodeTextRequest,
+    UnclipServiceEncodeTextResponse, VaryImageRequest, VaryImageResponse,
 };
 use unclip_service::{Error, MAX_MESSAGE_BYTES, RequestContext, Services, in_process};
 
 use crate::HttpArgs;
 use crate::cache::{Cache, CacheConfig};
-use crate::events::{Events, Message};
+use crate::events::Events;
 use crate::http;
 use crate::pipeline::Pipeline;
 use crate::plan::{Plan, StageFacts};
@@ -33,12 +32,13 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// A gateway to these stages.
+    /// A gateway to these stages, whose pictures go through `pictures`.
     ///
     /// # Errors
     /// A Redis address that does not parse. A Redis that is down is no error.
-    pub fn new(stages: Stages, cache: CacheConfig) -> Result<Self, Error> {
-        Ok(Self { pipeline: Pipeline { stages, cache: Arc::new(Cache::new(cache)?) } })
+    pub fn new(stages: Stages, cache: CacheConfig, pictures: Pool) -> Result<Self, Error> {
+        let (cache, waiting) = (Arc::new(Cache::new(cache)?), Arc::default());
+        Ok(Self { pipeline: Pipeline { stages, cache, pictures, waiting } })
     }
 
     /// Adds the gateway to a server: its gRPC service, and the HTTP interfaces that call it.
@@ -56,7 +56,7 @@ impl Gateway {
 
 #[tonic::async_trait]
 impl UnclipService for Gateway {
-    type GenerateImageStream = ReceiverStream<Message>;
+    type GenerateImageStream = EventStream<GenerateImageResponse>;
 
     async fn generate_image(
         &self,
@@ -66,10 +66,9 @@ impl UnclipService for Gateway {
         let request = request.into_inner();
         // What no stage needs to be asked for is refused at once.
         let asks_prior = Plan::new(&request, &StageFacts::UNKNOWN).map_err(Error::from)?.asks_prior();
-        let (events, receiver) = Events::channel();
-        let work = generate(self.pipeline.clone(), context, request, asks_prior, events);
-        tokio::spawn(work.in_current_span());
-        Ok(Response::new(ReceiverStream::new(receiver)))
+        let pipeline = self.pipeline.clone();
+        let work = |events| draw_all(pipeline, context, request, asks_prior, events);
+        Ok(Response::new(toolbox::run(work, |()| None).await?))
     }
 
     async fn encode_text(
@@ -181,39 +180,20 @@ impl UnclipService for Gateway {
     }
 }
 
-/// Draws all pictures until the client is gone; then everything that was under way is dropped, down to the stages.
-async fn generate(
-    pipeline: Pipeline,
-    context: RequestContext,
-    request: GenerateImageRequest,
-    asks_prior: bool,
-    events: Events,
-) {
-    let result = tokio::select! {
-        result = draw_all(pipeline, context, request, asks_prior, &events) => result,
-        () = events.closed() => {
-            tracing::info!("the client is gone");
-            return;
-        }
-    };
-    if let Err(error) = result {
-        events.fail(error).await;
-    }
-}
-
+/// Draws all pictures.
 async fn draw_all(
     pipeline: Pipeline,
     context: RequestContext,
     request: GenerateImageRequest,
     asks_prior: bool,
-    events: &Events,
+    events: Events,
 ) -> Result<(), Error> {
     let facts = pipeline.stages.facts(&context, asks_prior).boxed().await?;
     let plan = Plan::new(&request, &facts)?;
     tracing::info!(images = plan.images, seed = plan.seed, "drawing");
     let texts = pipeline.encode(&context, &plan).await?;
     let draws = (0..plan.images).map(|index| {
-        let (pipeline, context, plan, texts) = (&pipeline, &context, &plan, &texts);
+        let (pipeline, context, plan, texts, events) = (&pipeline, &context, &plan, &texts, &events);
         async move {
             let drawn = pipeline.draw(context, plan, texts, index, events, None).boxed();
             let image = context.run("pipeline", drawn).await?;

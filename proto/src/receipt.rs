@@ -77,6 +77,7 @@ impl Receipt {
                 candidates: (candidates > 0).then_some(candidates),
                 prior_mode: self.prior_mode,
                 image_embedding: embedding.filter(|_| self.image_embedding_given),
+                output_size: self.output_size,
                 ..Default::default()
             })
         };
@@ -87,7 +88,9 @@ impl Receipt {
                 let edit = required(self.edit.as_ref(), "receipt.edit")?;
                 Ok(Redraw::Edit(EditImageRequest {
                     generation: Some(generation()?),
-                    resample: Some(edit.resample),
+                    resample: (!edit.varied).then_some(edit.resample),
+                    mask_mode: edit.mask_mode,
+                    vary_opaque: edit.varied,
                     ..Default::default()
                 }))
             }
@@ -111,6 +114,7 @@ impl Receipt {
                 seed: Some(self.seed),
                 decoder: Some(options(self.needed(Stage::Decoder)?)),
                 upsampler: Some(options(self.needed(Stage::Upsampler)?)),
+                output_size: self.output_size,
                 ..Default::default()
             }),
         })

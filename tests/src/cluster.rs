@@ -72,6 +72,11 @@ impl Cluster {
         gateway([&self.text_encoder, &self.image_encoder, &self.prior, decoder, &self.upsampler], flags).await
     }
 
+    /// The same with another prior.
+    pub async fn gateway_to_prior(&self, prior: &Server) -> Server {
+        gateway([&self.text_encoder, &self.image_encoder, prior, &self.decoder, &self.upsampler], &[]).await
+    }
+
     /// Every process but Redis, with the name of its service.
     pub fn servers(&self) -> [(&'static str, &Server); 6] {
         [

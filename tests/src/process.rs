@@ -147,6 +147,16 @@ impl Server {
         Metrics::scrape(self.metrics)
     }
 
+    /// The most memory that it has held so far, in bytes.
+    ///
+    /// # Panics
+    /// The kernel does not say.
+    pub fn peak_memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
+    }
+
     /// Sends a signal, as `TERM`.
     pub fn signal(&self, signal: &str) {
         send_signal(self.child.id(), signal);

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use unclip_gateway::check;
-use unclip_proto::v1::EditImageRequest;
+use unclip_proto::v1::{EditImageRequest, MaskMode};
 use unclip_service::RequestContext;
 
 use crate::connection::{ConnectionArgs, refused};
@@ -18,6 +18,9 @@ pub(crate) struct Args {
     /// A picture of the same size whose transparent pixels are repainted
     #[arg(long, value_name = "FILE")]
     mask: Option<PathBuf>,
+    /// What of the mask is repainted: its transparent pixels (alpha), or its white ones
+    #[arg(long, value_enum, default_value_t = MaskModeName::Alpha, requires = "mask", value_name = "alpha|white")]
+    mask_mode: MaskModeName,
     /// The caption
     #[arg(long, value_name = "TEXT")]
     prompt: String,
@@ -32,6 +35,24 @@ pub(crate) struct Args {
     connection: ConnectionArgs,
 }
 
+/// How a mask is read.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum MaskModeName {
+    /// Transparent pixels are repainted.
+    Alpha,
+    /// White pixels are repainted.
+    White,
+}
+
+impl From<MaskModeName> for MaskMode {
+    fn from(name: MaskModeName) -> Self {
+        match name {
+            MaskModeName::Alpha => Self::Alpha,
+            MaskModeName::White => Self::White,
+        }
+    }
+}
+
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let generation = args.caption.request(args.prompt.clone(), args.drawing.options()?);
     // Before a bundle is loaded for nothing.
@@ -42,6 +63,8 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         image: inputs::picture(&args.image)?.into(),
         mask: mask.into(),
         resample: args.resample,
+        mask_mode: MaskMode::from(args.mask_mode) as i32,
+        ..Default::default()
     };
     let (count, prompt) = (args.caption.count, args.prompt);
     let mut drawing = args.drawing.output.begin(count, move |_| prompt.clone(), None)?;

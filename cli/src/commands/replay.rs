@@ -85,8 +85,8 @@ fn with_output(mut request: Redraw, output: &OutputArgs) -> anyhow::Result<Redra
         Redraw::Edit(request) => with_options(request.generation.get_or_insert_default(), &options),
         Redraw::Vary(request) => {
             let drawing = request.options.take().unwrap_or_default();
-            let DrawOptions { seed, decoder, upsampler, .. } = drawing;
-            request.options = Some(DrawOptions { seed, decoder, upsampler, ..options });
+            let DrawOptions { seed, decoder, upsampler, output_size, .. } = drawing;
+            request.options = Some(DrawOptions { seed, decoder, upsampler, output_size, ..options });
         }
     }
     Ok(request)

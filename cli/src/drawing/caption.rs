@@ -64,6 +64,8 @@ impl CaptionArgs {
             prior_mode: mode as i32,
             image_embedding: None,
             jpeg_quality: options.jpeg_quality,
+            webp_quality: options.webp_quality,
+            output_size: options.output_size,
         }
     }
 }

@@ -15,7 +15,7 @@ use unclip_proto::v1::{
     EncodeImageRequest, GenerateImageRequest, GeneratedImage, NoisePosition, PriorMode, Receipt,
     SamplingOptions, Tensor, UpsampleRequest,
 };
-use unclip_service::{MAX_MESSAGE_BYTES, RequestContext, Transport, in_process};
+use unclip_service::{MAX_MESSAGE_BYTES, PictureArgs, RequestContext, Transport, in_process};
 use unclip_stage::{BundleArgs, NetworkArgs};
 
 use super::Args;
@@ -78,6 +78,7 @@ impl Pipeline {
             onnxruntime: args.onnxruntime.clone(),
             cache: CacheArgs::in_memory(),
             http: HttpArgs::default(),
+            pictures: PictureArgs::default(),
         };
         Ok(Self { transport: in_process(services(&local).await?) })
     }

@@ -5,9 +5,9 @@ use std::ops::Range;
 use image::RgbImage;
 use unclip_bundle::config::{PreprocessorConfig, Size};
 use unclip_bundle::{Bundle, BundleError, Component};
+use unclip_pictures::resample::{self, Axis, Filter};
 
 use crate::ClipError;
-use crate::resample::{self, Axis};
 
 const CHANNELS: usize = 3;
 
@@ -54,7 +54,7 @@ impl ClipPreprocessor {
         let (new_height, new_width) = resized(self.size, height, width);
         let rows = Cut::centre(height, new_height, self.crop.0);
         let columns = Cut::centre(width, new_width, self.crop.1);
-        let pixels = resample::resize(image, &columns.axis, &rows.axis);
+        let pixels = resample::resize(image, Filter::Bicubic, &columns.axis, &rows.axis);
         Ok(self.values(&pixels, &rows, &columns))
     }
 

@@ -142,6 +142,12 @@ impl<C: Send + 'static> Engine<C> {
         self.jobs.none_left().await;
     }
 
+    /// How many jobs it can hold at a time, on the device and waiting: a request for more never fits.
+    #[must_use]
+    pub fn places(&self) -> usize {
+        self.shared.max_rows + self.shared.queue.capacity()
+    }
+
     /// What there is to do now.
     #[must_use]
     pub fn load(&self) -> Load {

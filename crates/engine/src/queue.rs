@@ -71,6 +71,11 @@ impl<C> JobQueue<C> {
         Ok(())
     }
 
+    /// Places for jobs that wait.
+    pub(crate) fn capacity(&self) -> usize {
+        self.capacity
+    }
+
     /// The job that has waited longest.
     pub(crate) fn pop(&self) -> Option<Ticket<C>> {
         self.lock().waiting.pop_front()

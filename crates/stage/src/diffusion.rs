@@ -138,6 +138,11 @@ impl<C: Send + 'static> DiffusionStage<C> {
         JobOptions::new(&self.spec.scheduler, sampling, sample_len, stream, context)
     }
 
+    /// How many samples of one request fit.
+    pub fn places(&self) -> usize {
+        self.engine.places()
+    }
+
     /// Queues a job.
     ///
     /// # Errors

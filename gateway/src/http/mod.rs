@@ -2,6 +2,7 @@
 //! process: what is checked, limited and cached there holds here too.
 
 mod json;
+mod near;
 mod observe;
 mod openai;
 mod page;

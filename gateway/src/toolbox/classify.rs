@@ -45,7 +45,7 @@ pub(crate) async fn encode_images(
         return Err(FieldError::new("images", problem).into());
     }
     for (index, file) in request.images.iter().enumerate() {
-        Picture::read(&format!("images[{index}]"), file.clone()).await?;
+        Picture::read(pipeline, &format!("images[{index}]"), file.clone()).await?;
     }
     let embeddings = encode_files(pipeline, context, request.images).await?;
     Ok(UnclipServiceEncodeImageResponse { embeddings })
@@ -61,7 +61,7 @@ pub(crate) async fn classify(
     if let Some(scale) = request.logit_scale.filter(|scale| !(0.0..=MAX_LOGIT_SCALE).contains(scale)) {
         return Err(FieldError::out_of_range("logit_scale", scale, 0, MAX_LOGIT_SCALE).into());
     }
-    let latent = LatentPlan::read("latent", request.latent, false).await?;
+    let latent = LatentPlan::read(pipeline, "latent", request.latent, false).await?;
     let nobody = Events::channel().0.of_image(0);
     let picture = latent.embedding(pipeline, context, 0, &nobody).await?;
     let labels = embeddings(pipeline, context, &request.labels).await?;
@@ -142,7 +142,7 @@ mod tests {
         let text = check_texts("labels", &vec![String::new(); 65]).unwrap_err().to_string();
         assert_eq!(text, "labels: 65 texts, there must be 1 to 64");
         assert!(check_texts("labels", &[]).is_err());
-        let long = check_texts("labels", &["a".to_owned(), "x".repeat(9000)]).unwrap_err().to_string();
-        assert!(long.starts_with("labels[1]: 9000 bytes"), "{long}");
+        let long = check_texts("labels", &["a".to_owned(), "x".repeat(32_001)]).unwrap_err().to_string();
+        assert!(long.starts_with("labels[1]: 32001 characters"), "{long}");
     }
 }

@@ -32,9 +32,9 @@ pub(crate) async fn diff(
     let way_back = way_back_of([("latent", request.latent.as_ref())], inversion.steps)?;
     let make = |facts: &StageFacts| plan(options, None, way_back, facts);
     let plan = settled(&pipeline, &context, false, make).await?;
-    let latent = LatentPlan::read("latent", request.latent, false).await?;
+    let latent = LatentPlan::read(&pipeline, "latent", request.latent, false).await?;
     let captions = [request.from_caption, request.to_caption];
-    Ok(run(
+    run(
         |events| async move {
             let watch = events.of_image(0);
             let z_i = latent.embedding(&pipeline, &context, plan.seed, &watch).await?;
@@ -53,7 +53,8 @@ pub(crate) async fn diff(
             draw_in_order(&pipeline, &context, (&plan, &texts), "diff", frames, &events).await
         },
         |()| None,
-    ))
+    )
+    .await
 }
 
 /// z_d = norm(z_t - z_t0), at the length of z_i: the paper's embeddings all have length 1, ours have their own.

@@ -28,9 +28,9 @@ pub(crate) async fn interpolate(
     let way_back = way_back_of([("from", request.from.as_ref()), ("to", request.to.as_ref())], steps)?;
     let make = |facts: &StageFacts| plan(options, None, way_back, facts);
     let plan = settled(&pipeline, &context, false, make).await?;
-    let from = LatentPlan::read("from", request.from, true).await?;
-    let to = LatentPlan::read("to", request.to, true).await?;
-    Ok(run(
+    let from = LatentPlan::read(&pipeline, "from", request.from, true).await?;
+    let to = LatentPlan::read(&pipeline, "to", request.to, true).await?;
+    run(
         |events| async move {
             let watch = events.of_image(0);
             let texts = pipeline.encode(&context, &plan).await?;
@@ -61,7 +61,8 @@ pub(crate) async fn interpolate(
             draw_in_order(&pipeline, &context, (&plan, &texts), "interpolate", frames, &events).await
         },
         |()| None,
-    ))
+    )
+    .await
 }
 
 /// One end, resolved.

@@ -48,6 +48,8 @@ pub(super) fn plan(
         preview_every: options.preview_every,
         return_tensors: options.return_tensors,
         jpeg_quality: options.jpeg_quality,
+        webp_quality: options.webp_quality,
+        output_size: options.output_size,
         ..Default::default()
     };
     Plan::new(&request, facts)

@@ -25,8 +25,8 @@ pub(crate) async fn reconstruct(
     let way_back = way_back_of([("latent", request.latent.as_ref())], steps)?;
     let make = |facts: &StageFacts| plan(options, None, way_back, facts);
     let plan = settled(&pipeline, &context, false, make).await?;
-    let latent = LatentPlan::read("latent", request.latent, false).await?;
-    Ok(run(
+    let latent = LatentPlan::read(&pipeline, "latent", request.latent, false).await?;
+    run(
         |events| async move {
             let watch = events.of_image(0);
             let texts = pipeline.encode(&context, &plan).await?;
@@ -40,7 +40,8 @@ pub(crate) async fn reconstruct(
             draw_in_order(&pipeline, &context, (&plan, &texts), "reconstruct", frames, &events).await
         },
         |()| None,
-    ))
+    )
+    .await
 }
 
 fn counts(asked: Vec<u32>, known: usize) -> Result<Vec<usize>, FieldError> {

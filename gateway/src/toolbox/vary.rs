@@ -22,9 +22,9 @@ pub(crate) async fn vary(
     let operation = if knows_noise { way_back } else { SamplingOptions::default() };
     let make = |facts: &StageFacts| plan(request.options.as_ref(), request.n, operation, facts);
     let plan = settled(&pipeline, &context, false, make).await?;
-    let latent = LatentPlan::read("latent", request.latent, false).await?;
+    let latent = LatentPlan::read(&pipeline, "latent", request.latent, false).await?;
     let same = knows_noise && is_determined(&plan);
-    Ok(run(
+    run(
         |events| async move {
             let embedding = latent.embedding(&pipeline, &context, plan.seed, &events.of_image(0)).await?;
             let texts = pipeline.encode(&context, &plan).await?;
@@ -37,7 +37,8 @@ pub(crate) async fn vary(
             draw_in_order(&pipeline, &context, (&plan, &texts), "vary", frames, &events).await
         },
         |()| None,
-    ))
+    )
+    .await
 }
 
 /// Whether the decoder draws no noise of its own.

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use unclip_engine::ComputePermit;
 use unclip_image_encoder::ImageEncoder;
-use unclip_service::{ServerArgs, Services, exit, listen_address, parse};
+use unclip_service::{PictureArgs, ServerArgs, Services, exit, listen_address, parse};
 use unclip_stage::{BundleArgs, OnnxRuntimeArgs};
 
 /// Image encoder of unclip: pictures to CLIP image embeddings. It runs on the CPU.
@@ -21,6 +21,8 @@ struct Args {
     #[command(flatten)]
     onnxruntime: OnnxRuntimeArgs,
     #[command(flatten)]
+    pictures: PictureArgs,
+    #[command(flatten)]
     server: ServerArgs,
 }
 
@@ -31,6 +33,7 @@ fn main() -> ExitCode {
 #[tokio::main]
 async fn run(args: Args) -> anyhow::Result<()> {
     args.server.telemetry.start("info")?;
-    let encoder = ImageEncoder::start(&args.bundle, args.onnxruntime.path(), ComputePermit::new()).await?;
+    let (onnxruntime, permit) = (args.onnxruntime.path(), ComputePermit::new());
+    let encoder = ImageEncoder::start(&args.bundle, onnxruntime, permit, args.pictures.pool()).await?;
     args.server.serve(args.listen, Services::new().with(encoder.into_service())).await
 }

@@ -8,13 +8,13 @@ use tonic::{Request, Response, Status};
 use tracing::Instrument;
 use unclip_engine::{Finished, JobHandle, Start};
 use unclip_models::EmbeddingStatistics;
-use unclip_proto::PlainText;
 use unclip_proto::v1::prior_service_server::{PriorService, PriorServiceServer};
 use unclip_proto::v1::sample_prior_response::Event;
 use unclip_proto::v1::{
     Embedding, PriorResult, PriorResults, PriorServiceGetModelInfoRequest, PriorServiceGetModelInfoResponse,
     Progress, SamplePriorRequest, SamplePriorResponse,
 };
+use unclip_proto::{FieldError, PlainText};
 use unclip_service::{Error, MAX_MESSAGE_BYTES, RequestContext};
 use unclip_stage::{DiffusionStage, StageStream, noise_message};
 
@@ -66,6 +66,7 @@ impl Shared {
             true => Some(items::negative(request.negative.as_ref(), info, &self.captions, context).await?),
             false => None,
         };
+        check_places(resolved.len(), candidates, self.stage.places())?;
         let mut batch = Batch { texts: Vec::new(), handles: Vec::new(), candidates };
         for Item { text, mut noise } in resolved {
             for _ in 0..candidates {
@@ -108,6 +109,20 @@ impl Shared {
             scores,
             noise: Some(noise_message(last.noise)),
         })
+    }
+}
+
+/// Refuses for good what would find the queue full however often it came again.
+fn check_places(items: usize, candidates: usize, places: usize) -> Result<(), FieldError> {
+    match items * candidates > places {
+        false => Ok(()),
+        true => {
+            let problem = format!(
+                "{candidates} of each of {items} items, but this server has room for {places} samples; ask for fewer, or \
+                 raise --max-queue"
+            );
+            Err(FieldError::new("candidates", problem))
+        }
     }
 }
 

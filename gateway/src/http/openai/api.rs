@@ -27,6 +27,8 @@ pub(super) struct Settings {
     public_url: Option<String>,
     pub(super) model_name: String,
     model_names: ModelNames,
+    /// What can't be honoured is refused.
+    pub(super) strict: bool,
     pub(super) files: Files,
     pub(super) uploads: Arc<Budget>,
     /// When this server started, in seconds since 1970.
@@ -40,6 +42,7 @@ impl Api {
             public_url: args.public_url.as_deref().map(public_url).transpose()?,
             model_name: args.model_name.clone(),
             model_names: args.openai_models,
+            strict: args.openai_strict,
             files: Files::new(u64::from(args.pictures_mib) << 20),
             uploads: Budget::new((args.uploads_mib as usize) << 20),
             started: now(),

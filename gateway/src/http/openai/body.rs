@@ -16,7 +16,7 @@ use super::fields::Fields;
 use super::names::shortened;
 
 /// The longest text of a form, in bytes. The gateway takes shorter captions still, and says so.
-const MAX_TEXT: usize = 64 << 10;
+const MAX_TEXT: usize = 128 << 10;
 
 /// The most parts of a form.
 const MAX_PARTS: usize = 64;

@@ -43,10 +43,18 @@ impl ApiError {
         Self { code: Some("missing_required_parameter"), ..Self::value(param, "missing, it is required") }
     }
 
-    /// A parameter that the endpoint does not have.
-    pub(super) fn unknown(param: &str) -> Self {
-        let problem = "unknown here, and nothing is ignored; docs/api.md lists the parameters";
+    /// A parameter that the endpoint does not have, and what was probably meant.
+    pub(super) fn unknown(param: &str, meant: Option<&str>) -> Self {
+        let problem = match meant {
+            Some(meant) => format!("unknown here; did you mean {meant}?"),
+            None => "unknown here; docs/api.md lists the parameters".to_owned(),
+        };
         Self { code: Some("unknown_parameter"), ..Self::value(param, problem) }
+    }
+
+    /// More pictures than are worked on.
+    pub(super) fn several(param: &str, count: usize) -> Self {
+        Self::unsupported(param, format!("{count} pictures, this model takes one; send one"))
     }
 
     /// A parameter of the official API that this model can't honour.

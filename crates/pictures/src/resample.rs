@@ -1,4 +1,4 @@
-//! Pillow's 8-bit bicubic resize, bit for bit, of the part of the result that is wanted.
+//! Pillow's 8-bit resize, bit for bit, of the part of the result that is wanted.
 //!
 //! Pillow widens the filter when it shrinks (antialiasing), works in fixed point with 22 bits after the point, and rounds
 //! to 8 bits between the horizontal and the vertical pass (Pillow 13.0.0, src/libImaging/Resample.c). Computing only a window
@@ -11,17 +11,52 @@ use image::RgbImage;
 /// Bits after the point: 8 for the pixel and 2 for sign and overshoot are left of 32.
 const PRECISION_BITS: u32 = 32 - 8 - 2;
 
-/// Pillow's bicubic filter reaches two pixels to each side; Keys 1981 with a = -0.5.
-const SUPPORT: f64 = 2.0;
+/// Keys 1981 with Pillow's a = -0.5.
 const KEYS_A: f64 = -0.5;
 
 const CHANNELS: usize = 3;
 
-/// One axis of a resize: `input` pixels become `output` pixels, of which `window` are wanted.
-pub(crate) struct Axis {
-    pub(crate) input: usize,
-    pub(crate) output: usize,
-    pub(crate) window: Range<usize>,
+/// A filter of Pillow's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Filter {
+    /// `BICUBIC`: two pixels to each side, as CLIP's preprocessing has it.
+    Bicubic,
+    /// `LANCZOS`: three pixels to each side, for pictures to look at.
+    Lanczos,
+}
+
+impl Filter {
+    /// How far it reaches, in pixels.
+    fn support(self) -> f64 {
+        match self {
+            Self::Bicubic => 2.0,
+            Self::Lanczos => 3.0,
+        }
+    }
+
+    fn weight(self, x: f64) -> f64 {
+        match self {
+            Self::Bicubic => cubic(x),
+            Self::Lanczos => lanczos(x),
+        }
+    }
+}
+
+/// One axis of a resize.
+pub struct Axis {
+    /// Pixels that there are.
+    pub input: usize,
+    /// Pixels that they become.
+    pub output: usize,
+    /// Which of these are wanted.
+    pub window: Range<usize>,
+}
+
+impl Axis {
+    /// An axis of which all is wanted.
+    pub fn whole(input: usize, output: usize) -> Self {
+        Self { input, output, window: 0..output }
+    }
 }
 
 /// The input pixels that make one output pixel, with their weights.
@@ -31,8 +66,8 @@ struct Taps {
 }
 
 /// Resizes `image`; the result is `[vertical.window, horizontal.window, 3]` u8, row-major.
-pub(crate) fn resize(image: &RgbImage, horizontal: &Axis, vertical: &Axis) -> Vec<u8> {
-    let (mut columns, mut rows) = (horizontal.taps(), vertical.taps());
+pub fn resize(image: &RgbImage, filter: Filter, horizontal: &Axis, vertical: &Axis) -> Vec<u8> {
+    let (mut columns, mut rows) = (horizontal.taps(filter), vertical.taps(filter));
     let source = Plane::cut(image, shift(&mut columns), shift(&mut rows));
     // The order shows, because of the rounding between. In Pillow 13.0.0 the vertical pass comes first where the height
     // shrinks by more than twice as many pixels as the width.
@@ -87,13 +122,13 @@ impl Plane {
 }
 
 impl Axis {
-    fn taps(&self) -> Vec<Taps> {
+    fn taps(&self, filter: Filter) -> Vec<Taps> {
         // Pillow skips the pass along an axis that keeps its length.
         if self.input == self.output {
             let keep = |first| Taps { first, weights: vec![1 << PRECISION_BITS] };
             return self.window.clone().map(keep).collect();
         }
-        self.window.clone().map(|at| self.tap(at)).collect()
+        self.window.clone().map(|at| self.tap(filter, at)).collect()
     }
 
     #[expect(
@@ -102,15 +137,15 @@ impl Axis {
         clippy::cast_sign_loss,
         reason = "positions inside a picture, rounded and clamped as Pillow does"
     )]
-    fn tap(&self, at: usize) -> Taps {
+    fn tap(&self, filter: Filter, at: usize) -> Taps {
         let scale = self.input as f64 / self.output as f64;
         let widening = scale.max(1.0);
         let narrowing = widening.recip();
-        let support = SUPPORT * widening;
+        let support = filter.support() * widening;
         let center = (at as f64 + 0.5) * scale;
         let first = (center - support + 0.5).max(0.0) as usize;
         let end = ((center + support + 0.5) as usize).min(self.input);
-        let weight = |x: usize| cubic((x as f64 - center + 0.5) * narrowing);
+        let weight = |x: usize| filter.weight((x as f64 - center + 0.5) * narrowing);
         let weights: Vec<f64> = (first..end).map(weight).collect();
         let sum: f64 = weights.iter().sum();
         let fixed = |weight: &f64| (weight / sum * f64::from(1 << PRECISION_BITS)).round() as i32;
@@ -133,6 +168,15 @@ fn cubic(x: f64) -> f64 {
     } else {
         0.0
     }
+}
+
+fn lanczos(x: f64) -> f64 {
+    if (-3.0..3.0).contains(&x) { sinc(x) * sinc(x / 3.0) } else { 0.0 }
+}
+
+fn sinc(x: f64) -> f64 {
+    let x = x * std::f64::consts::PI;
+    if x == 0.0 { 1.0 } else { x.sin() / x }
 }
 
 fn resize_row(row: &[u8], columns: &[Taps]) -> Vec<u8> {
