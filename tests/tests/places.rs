@@ -1,7 +1,5 @@
 //! What happens where there is no room: full queues, and pictures that are large to decode.
 
-#![expect(clippy::unwrap_used, reason = "a panic in a test is the report")]
-
 use image::{Rgba, RgbaImage};
 use serde_json::json;
 use tonic::Code;

@@ -25,7 +25,7 @@ impl Sizes {
 /// What is repainted.
 pub(super) enum Canvas {
     /// A part of the picture. None where nothing is kept.
-    Part(Option<Keeps>),
+    Part(Option<Box<Keeps>>),
     /// All of it: it is varied.
     Whole,
 }
@@ -114,7 +114,7 @@ fn freed_by(picture: &Picture, size: (u32, u32), mode: MaskMode, sizes: Sizes) -
 }
 
 /// What the stages keep. Where nothing is kept there is nothing to fit to: the picture is drawn as any other.
-fn keeps(pixels: &[RgbImage; 2], masks: [Mask; 2], resample: u32) -> Option<Keeps> {
+fn keeps(pixels: &[RgbImage; 2], masks: [Mask; 2], resample: u32) -> Option<Box<Keeps>> {
     if masks.iter().all(Mask::keeps_none) {
         return None;
     }
@@ -124,7 +124,7 @@ fn keeps(pixels: &[RgbImage; 2], masks: [Mask; 2], resample: u32) -> Option<Keep
         mask: Some(Tensor::from_u8(&[mask.height as usize, mask.width as usize], mask.kept)),
         resample,
     };
-    Some(Keeps { decoder: keep(&pixels[0], decoder), upsampler: keep(&pixels[1], upsampler) })
+    Some(Box::new(Keeps { decoder: keep(&pixels[0], decoder), upsampler: keep(&pixels[1], upsampler) }))
 }
 
 fn whole(request: &EditImageRequest) -> Result<Canvas, Error> {

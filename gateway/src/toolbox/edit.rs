@@ -67,7 +67,7 @@ impl Edit {
         resample: u32,
     ) -> Result<Self, Error> {
         let (keeps, picture) = match canvas {
-            Canvas::Part(keeps) => (keeps, None),
+            Canvas::Part(keeps) => (keeps.map(|keeps| *keeps), None),
             Canvas::Whole => {
                 let embeddings = encode_files(pipeline, context, vec![request.image.clone()]).await?;
                 (None, embeddings.into_iter().next())
