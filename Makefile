@@ -16,7 +16,7 @@ setup: ## Fetch the native libraries (libtorch, ONNX Runtime) into .native/; nee
 setup-tests: setup ## What the tests need besides: a Redis server, clients in Python (gRPC, OpenAI's) and Node.js, a browser
 	@scripts/need.sh redis-server redis-server
 	@scripts/pip_target.sh tests/clients/requirements.txt .python/clients
-	@scripts/pip_target.sh tests/clients/sdks-requirements.txt .python/sdks --no-deps
+	@scripts/pip_target.sh tests/clients/sdks-requirements.txt .python/sdks --no-deps --no-compile
 	@scripts/need.sh curl curl
 	@scripts/need.sh chromium chromium
 	@scripts/need.sh npm npm

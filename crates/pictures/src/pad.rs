@@ -5,8 +5,8 @@ use image::{Rgb, RgbImage, imageops};
 use crate::resample::{Axis, Filter, resize};
 
 /// A picture at `width` x `height`: resized as a whole with Pillow's Lanczos filter, nothing cut off and nothing distorted;
-/// where the proportions differ, it lies in the middle of a plain ground. Pillow 13.0.0's `ImageOps.pad`, with the mean
-/// colour of the edges that meet the ground.
+/// where the proportions differ, it lies in the middle of a plain ground. Pillow 13.0.0's `ImageOps.pad`, with the median
+/// colour of the edges that meet the ground: an object that touches an edge does not tint it.
 pub fn pad(image: &RgbImage, width: u32, height: u32) -> RgbImage {
     let (inner_width, inner_height) = contained(image.dimensions(), (width, height));
     let columns = Axis::whole(image.width() as usize, inner_width as usize);
@@ -42,17 +42,14 @@ fn middle(left_over: u32) -> i64 {
     half
 }
 
-/// The mean colour of the left and right edges, or of the upper and lower ones.
+/// The median of each channel along the left and right edges, or along the upper and lower ones.
 fn ground(image: &RgbImage, beside: bool) -> Rgb<u8> {
     let (right, bottom) = (image.width().saturating_sub(1), image.height().saturating_sub(1));
-    let mut sum = [0_u64; 3];
-    let mut count = 0_u64;
-    for (x, y, pixel) in image.enumerate_pixels() {
-        let is_edge = if beside { x == 0 || x == right } else { y == 0 || y == bottom };
-        if is_edge {
-            sum.iter_mut().zip(pixel.0).for_each(|(sum, value)| *sum += u64::from(value));
-            count += 1;
-        }
-    }
-    Rgb(sum.map(|sum| u8::try_from((sum + count / 2) / count.max(1)).unwrap_or(u8::MAX)))
+    let is_edge = |x: u32, y: u32| if beside { x == 0 || x == right } else { y == 0 || y == bottom };
+    let edge = || image.enumerate_pixels().filter(|(x, y, _)| is_edge(*x, *y)).map(|(_, _, pixel)| pixel.0);
+    Rgb([0, 1, 2].map(|channel| {
+        let mut values: Vec<u8> = edge().map(|pixel| pixel[channel]).collect();
+        values.sort_unstable();
+        values.get(values.len() / 2).copied().unwrap_or(u8::MAX)
+    }))
 }

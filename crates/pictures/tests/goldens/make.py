@@ -21,7 +21,7 @@ def main():
     for width, height in SIZES:
         beside = width > height
         edges = [source.getpixel((x, y)) for y in range(24) for x in range(24) if (x if beside else y) in (0, 23)]
-        ground = tuple((sum(channel) + len(edges) // 2) // len(edges) for channel in zip(*edges))
+        ground = tuple(sorted(channel)[len(edges) // 2] for channel in zip(*edges))
         padded = ImageOps.pad(source, (width, height), method=Image.Resampling.LANCZOS, color=ground)
         padded.save(FOLDER / f"padded-{width}x{height}.png")
 
