@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clap::{Args, ValueEnum, value_parser};
-use unclip_service::{Error, connect, server_url};
+use unclip_service::{Error, connect, public_url, server_url};
 
 use crate::Stages;
 use crate::cache::{CacheConfig, RedisConfig, redis_url};
@@ -99,7 +99,7 @@ impl CacheArgs {
 #[command(next_help_heading = "HTTP")]
 pub struct HttpArgs {
     /// Address that clients reach this server at, for the addresses of pictures. Absent: http:// and the request's Host header
-    #[arg(long, env = "UNCLIP_PUBLIC_URL", value_name = "URL")]
+    #[arg(long, env = "UNCLIP_PUBLIC_URL", value_parser = public_url, value_name = "URL")]
     pub public_url: Option<String>,
     /// Name of the model in OpenAI's API
     #[arg(long, env = "UNCLIP_MODEL_NAME", default_value = "unclip", value_name = "NAME")]

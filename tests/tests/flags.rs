@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::net::TcpListener;
 use std::path::Path;
 
-use unclip_tests::{PROGRAMS, Run, Server, run_in, run_with};
+use unclip_tests::{Cluster, PROGRAMS, Run, command_in, pipe, run_in, run_with, scratch};
 
 const HERE: &str = ".";
 
@@ -80,6 +80,7 @@ fn all_bad_values_are_told_at_once_with_flag_variable_and_reason() {
         ("UNCLIP_REDIS", "redis://:hunter2@host:x"),
         ("UNCLIP_DRAIN_SECONDS", "soon"),
         ("UNCLIP_PRIOR", "https://me:hunter2@prior.example"),
+        ("UNCLIP_PUBLIC_URL", "https://me:hunter2@draw.example"),
     ];
     let flags = [
         "--listen",
@@ -103,6 +104,7 @@ fn all_bad_values_are_told_at_once_with_flag_variable_and_reason() {
         "invalid value 'a=b=c' for '--log <FILTER>'",
         "invalid value 'redis://***@host:x' for '--redis <URL>', from the environment variable UNCLIP_REDIS: ",
         "invalid value 'soon' for '--drain-seconds <SECONDS>', from the environment variable UNCLIP_DRAIN_SECONDS",
+        "for '--public-url <URL>', from the environment variable UNCLIP_PUBLIC_URL: every client would read",
         "for '--prior <URL>', from the environment variable UNCLIP_PRIOR: calls with TLS are not supported yet",
     ]);
     assert!(!told.errors.contains("hunter2"), "{}", told.errors);
@@ -123,13 +125,19 @@ fn names_are_listened_at() {
     told.assert_failed(&[&format!("127.0.0.1:{port} can't be bound")]);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn passwords_are_not_logged() {
-    // Nobody listens there.
-    let redis = "redis://me:hunter2@127.0.0.1:1/0";
-    let gateway = Server::start("unclip-gateway", &["--redis", redis, "--log", "trace"]).await;
-    gateway.logged(&["serving"]).await;
-    assert!(!gateway.has_logged("hunter2"));
+    let (cluster, folder) = (Cluster::shared("tiny").await, scratch());
+    // A Redis that knows no such user, and a place where nobody listens.
+    let known = cluster.redis.url().replace("redis://", "redis://me:hunter2@");
+    for redis in [known.as_str(), "redis://me:hunter2@127.0.0.1:1/0"] {
+        let gateway = cluster.another_gateway(&["--redis", redis, "--log", "trace"]).await;
+        let encode = ["encode", "--text", "a fox", "-o", "-", "--endpoint", &gateway.url()];
+        let (code, _, errors) = pipe(command_in(folder.path(), "unclip", &encode), b"");
+        assert_eq!(code, Some(0), "{errors}");
+        gateway.logged(&["Redis"]).await;
+        assert!(!gateway.has_logged("hunter2"));
+    }
 }
 
 #[test]

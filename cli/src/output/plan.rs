@@ -93,7 +93,9 @@ impl Plan {
     /// Adds a folder that will be filled.
     pub(crate) fn folder(&mut self, flag: &'static str, path: &Path) {
         let taken = path.read_dir().is_ok_and(|mut entries| entries.next().is_some());
-        if taken && !self.overwrite {
+        if is_dash(path) {
+            self.problem(flag, "standard output takes one file; give a folder".to_owned());
+        } else if taken && !self.overwrite {
             let text =
                 format!("{} is not empty; give another folder, or allow it with --overwrite", path.display());
             self.problem(flag, text);
@@ -148,6 +150,9 @@ impl Plan {
     /// What is wrong with what is at the file's place.
     fn occupied(&self, path: &Path) -> Option<String> {
         let name = path.display();
+        if path.file_name().is_none() || path.as_os_str().as_encoded_bytes().ends_with(b"/") {
+            return Some(format!("`{name}` names no file"));
+        }
         match std::fs::metadata(path) {
             Ok(there) if there.is_dir() => Some(format!("{name} is a folder; give a file")),
             Ok(there) if there.is_file() && !self.overwrite => {
@@ -242,6 +247,9 @@ mod tests {
             plan.file("--tensors", folder.path(), Kind::Any);
             plan.file("--reconstruction", &long, Kind::Picture);
             plan.numbered("--output", Path::new("-"), 2, Kind::Picture);
+            plan.file("--output", &folder.path().join("new/"), Kind::Any);
+            plan.file("--output", Path::new(""), Kind::Any);
+            plan.folder("--previews", Path::new("-"));
         });
         for part in [
             "--gif: ",
@@ -253,6 +261,9 @@ mod tests {
             "--reconstruction: ",
             "too long",
             "standard output takes one file, not 2",
+            "new/` names no file",
+            "`` names no file",
+            "--previews: standard output takes one file; give a folder",
         ] {
             assert!(text.contains(part), "{text}\nshould contain\n{part}");
         }

@@ -71,9 +71,43 @@ pub fn server_url(text: &str) -> Result<String, String> {
     }
 }
 
+/// Reads the address that others reach a server at, as `http://HOST` or `https://HOST`, with a path if need be.
+///
+/// # Errors
+/// Why it is none, and what would do.
+pub fn public_url(text: &str) -> Result<String, String> {
+    const NONE: &str = "no address; give http://HOST or https://HOST, with a path if need be";
+    let uri: Uri = text.parse().map_err(|_| NONE.to_owned())?;
+    let authority = uri.authority().ok_or(NONE)?;
+    if !matches!(uri.scheme_str(), Some("http" | "https")) || uri.query().is_some() {
+        return Err(NONE.to_owned());
+    }
+    if authority.as_str().contains('@') {
+        return Err("every client would read the user name and password in it; leave them out".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_clients_are_told_is_an_address_without_a_password() {
+        for text in ["http://a.example", "https://a.example:8443/draw/"] {
+            assert_eq!(public_url(text).unwrap(), text);
+        }
+        for (text, reason) in [
+            ("a.example", "no address; give http://HOST"),
+            ("ftp://a.example", "no address"),
+            ("https://a.example/?b=c", "no address"),
+            ("", "no address"),
+            ("https://me:hunter2@a.example", "every client would read"),
+        ] {
+            let error = public_url(text).unwrap_err();
+            assert!(error.contains(reason) && !error.contains("hunter2"), "{text}: {error}");
+        }
+    }
 
     #[test]
     fn names_and_addresses_are_listened_at() {

@@ -62,16 +62,26 @@ impl Refusal {
     }
 }
 
-fn read(command: Command, mut words: Vec<OsString>) -> Result<ArgMatches, Refusal> {
+fn read(command: Command, words: Vec<OsString>) -> Result<ArgMatches, Refusal> {
     let command = each(command, &|arg| hidden(without_blank(with_any_word(arg))));
     let typed = Typed::new(&command, &words);
     let leaf = typed.leaf(&command);
     let overruled = typed.overruled(&leaf);
-    let mut command = each(command, &|arg| match overruled.contains(arg.get_id()) {
+    let command = each(command, &|arg| match overruled.contains(arg.get_id()) {
         true => arg.env(Resettable::Reset),
         false => arg,
     });
-    let (mut problems, mut rest) = (missing_values(&leaf, &words), None);
+    matches(command, words, &leaf, &typed)
+}
+
+/// What clap makes of the words, or all that it refuses in them.
+fn matches(
+    mut command: Command,
+    mut words: Vec<OsString>,
+    leaf: &Command,
+    typed: &Typed,
+) -> Result<ArgMatches, Refusal> {
+    let (mut problems, mut rest) = (missing_values(leaf, &words), None);
     let forgotten = !problems.is_empty();
     // Each turn finds one problem and takes it out of the way of the next.
     for _ in 0..=leaf.get_arguments().count() {
@@ -80,7 +90,7 @@ fn read(command: Command, mut words: Vec<OsString>) -> Result<ArgMatches, Refusa
             Ok(_) => break,
             Err(error) => error,
         };
-        if let Some(arg) = bad_argument(&leaf, &error) {
+        if let Some(arg) = bad_argument(leaf, &error) {
             problems.push(problem(arg, &error, typed.ids.contains(arg.get_id())));
             let id = arg.get_id().clone();
             command = each(command, &|arg| if *arg.get_id() == id { as_words(arg) } else { arg });

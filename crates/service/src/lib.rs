@@ -15,7 +15,7 @@ mod server;
 mod telemetry;
 mod transport;
 
-pub use address::{listen_address, server_url};
+pub use address::{listen_address, public_url, server_url};
 pub use args::ServerArgs;
 pub use context::{REQUEST_ID_HEADER, RequestContext};
 pub use error::{Code, Error};
