@@ -317,6 +317,11 @@ async fn scales_are_rows_and_previews_are_files() {
         assert_eq!((&line["sampler"], line["eta"].as_f64()), (&"SAMPLER_DDIM".into(), Some(eta)), "{line}");
     }
 
+    let sized = ["-o", "large.webp", "--size", "96x48", "--webp-quality", "30"];
+    run_in(place, "unclip", &[&own[..], &sized, &["--decoder-steps", "2"]].concat()).assert_done();
+    let large = image::open(place.join("large.webp")).unwrap();
+    assert_eq!((large.width(), large.height()), (96, 48));
+
     // An edit takes all that a drawing takes.
     RgbImage::from_pixel(32, 32, Rgb([9, 8, 7])).save(place.join("in.png")).unwrap();
     image::RgbaImage::new(32, 32).save(place.join("mask.png")).unwrap();

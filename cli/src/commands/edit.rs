@@ -21,6 +21,10 @@ pub(crate) struct Args {
     /// What of the mask is repainted: its transparent pixels (alpha), or its white ones
     #[arg(long, value_enum, default_value_t = MaskModeName::Alpha, requires = "mask", value_name = "alpha|white")]
     mask_mode: MaskModeName,
+    /// Take a picture without transparency and without a mask for one to vary as a whole, after the caption. Without it such a
+    /// picture is refused, since nothing of it is to be repainted
+    #[arg(long)]
+    vary_opaque: bool,
     /// The caption
     #[arg(long, value_name = "TEXT")]
     prompt: String,
@@ -64,7 +68,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         mask: mask.into(),
         resample: args.resample,
         mask_mode: MaskMode::from(args.mask_mode) as i32,
-        ..Default::default()
+        vary_opaque: args.vary_opaque,
     };
     let (count, prompt) = (args.caption.count, args.prompt);
     let mut drawing = args.drawing.output.begin(count, move |_| prompt.clone(), None)?;

@@ -86,6 +86,7 @@ fn with_output(mut request: Redraw, output: &OutputArgs) -> anyhow::Result<Redra
         Redraw::Vary(request) => {
             let drawing = request.options.take().unwrap_or_default();
             let DrawOptions { seed, decoder, upsampler, output_size, .. } = drawing;
+            let output_size = options.output_size.or(output_size);
             request.options = Some(DrawOptions { seed, decoder, upsampler, output_size, ..options });
         }
     }
@@ -95,6 +96,8 @@ fn with_output(mut request: Redraw, output: &OutputArgs) -> anyhow::Result<Redra
 fn with_options(request: &mut GenerateImageRequest, options: &DrawOptions) {
     request.format = options.format;
     request.jpeg_quality = options.jpeg_quality;
+    request.webp_quality = options.webp_quality;
+    request.output_size = options.output_size.or(request.output_size);
     request.preview_every = options.preview_every;
     request.return_tensors = options.return_tensors;
 }

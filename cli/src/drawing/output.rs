@@ -7,7 +7,7 @@ use clap::{ValueEnum, value_parser};
 use tonic::Response;
 use tonic::codec::Streaming;
 use unclip_proto::v1::unclip_service_client::UnclipServiceClient;
-use unclip_proto::v1::{DrawOptions, GeneratedImage, ImageFormat, ImagePreview};
+use unclip_proto::v1::{DrawOptions, GeneratedImage, ImageFormat, ImagePreview, PictureSize};
 use unclip_service::Transport;
 
 use super::sheet::{gif, sheet};
@@ -18,6 +18,9 @@ use crate::output::{
     Kind, Plan, free_name, is_dash, path_of, report, say, stage_name, with_suffix, write, write_receipt,
 };
 use crate::tensors;
+
+/// The largest side of a picture that the gateway makes, in pixels.
+const MAX_SIDE: u32 = 4096;
 
 /// The name of pictures that were not named.
 const NAME: &str = "unclip.png";
@@ -51,6 +54,12 @@ pub(crate) struct OutputArgs {
     /// Quality of JPEG files, 1 to 100. Absent: 90
     #[arg(long, value_parser = value_parser!(u32).range(1..=100), value_name = "N")]
     jpeg_quality: Option<u32>,
+    /// Quality of lossy WebP files, 0 to 100. Absent: without loss
+    #[arg(long, value_parser = value_parser!(u32).range(0..=100), value_name = "N")]
+    webp_quality: Option<u32>,
+    /// Size of the files in pixels, each way 1 to 4096; pictures are drawn at the model's size and resized. Absent: the model's
+    #[arg(long, value_parser = size, value_name = "WxH")]
+    size: Option<PictureSize>,
     /// Also write one picture of all, each with its label below
     #[arg(long, value_name = "FILE")]
     sheet: Option<PathBuf>,
@@ -106,9 +115,14 @@ impl OutputArgs {
         if self.jpeg_quality.is_some() && format != ImageFormat::Jpeg {
             bail!("--jpeg-quality: only JPEG files have a quality; write a .jpg, or leave it out");
         }
+        if self.webp_quality.is_some() && format != ImageFormat::Webp {
+            bail!("--webp-quality: only WebP files have it; write a .webp, or leave it out");
+        }
         Ok(DrawOptions {
             format: format as i32,
             jpeg_quality: self.jpeg_quality,
+            webp_quality: self.webp_quality,
+            output_size: self.size,
             preview_every: if self.previews.is_some() { self.preview_every } else { 0 },
             return_tensors: self.tensors.is_some(),
             ..Default::default()
@@ -156,6 +170,16 @@ impl OutputArgs {
             images: Vec::new(),
         })
     }
+}
+
+/// Reads a size, as 256x256.
+fn size(text: &str) -> Result<PictureSize, String> {
+    let pixels = |side: &str| side.parse::<u32>().ok().filter(|side| (1..=MAX_SIDE).contains(side));
+    let sides =
+        text.split_once(['x', 'X']).and_then(|(width, height)| Some((pixels(width)?, pixels(height)?)));
+    let (width, height) =
+        sides.ok_or_else(|| format!("give WIDTHxHEIGHT, each from 1 to {MAX_SIDE}, as 256x256"))?;
+    Ok(PictureSize { width, height })
 }
 
 /// The format that a file's name asks for.
@@ -309,11 +333,21 @@ mod tests {
             overwrite: false,
             format,
             jpeg_quality: None,
+            webp_quality: None,
+            size: None,
             sheet: None,
             receipt: None,
             tensors: None,
             previews: None,
             preview_every: 5,
+        }
+    }
+
+    #[test]
+    fn sizes_have_two_sides() {
+        assert_eq!(size("64x32").unwrap(), PictureSize { width: 64, height: 32 });
+        for text in ["64", "x", "0x1", "1x4097", "1x2x3", "-1x1", ""] {
+            assert!(size(text).unwrap_err().contains("WIDTHxHEIGHT"), "{text}");
         }
     }
 
