@@ -91,7 +91,7 @@ def text_proj(config: Bundle) -> UnCLIPTextProjModel:
     model = UnCLIPTextProjModel(
         clip_extra_context_tokens=config.context_tokens,
         clip_embeddings_dim=config.dim,
-        time_embed_dim=config.decoder.widths[0] * 4,
+        time_embed_dim=config.decoder.time_width(),
         cross_attention_dim=config.decoder.cross_dim,
     )
     randomise(model, config.seed, "text_proj")
@@ -109,6 +109,7 @@ def decoder(config: Bundle) -> UNet2DConditionModel:
         up_block_types=(*["SimpleCrossAttnUpBlock2D"] * deeper, "ResnetUpsampleBlock2D"),
         mid_block_type="UNetMidBlock2DSimpleCrossAttn",
         block_out_channels=unet.widths,
+        time_embedding_dim=unet.time or None,
         in_channels=3,
         out_channels=6,
         cross_attention_dim=unet.cross_dim,
@@ -121,7 +122,7 @@ def decoder(config: Bundle) -> UNet2DConditionModel:
 
     def forward(noisy, _clean, timesteps, rng):
         states = torch.randn((len(noisy), config.context_tokens + config.text.tokens, unet.cross_dim), generator=rng)
-        labels = torch.randn((len(noisy), unet.widths[0] * 4), generator=rng)
+        labels = torch.randn((len(noisy), unet.time_width()), generator=rng)
         return model(noisy, timesteps, encoder_hidden_states=states, class_labels=labels)
 
     fit_readout(model, forward, unet.size, config.seed, "decoder")
@@ -138,6 +139,7 @@ def super_res(config: Bundle, part: str) -> UNet2DModel:
         down_block_types=("ResnetDownsampleBlock2D",) * levels,
         up_block_types=("ResnetUpsampleBlock2D",) * levels,
         block_out_channels=unet.widths,
+        time_embedding_dim=unet.time or None,
         in_channels=6,
         out_channels=3,
         add_attention=False,

@@ -82,7 +82,10 @@ pub(crate) fn text_proj_fits(
     );
     let time = differ(
         ("text_proj/config.json time_embed_dim", text_proj.time_embed_dim),
-        ("decoder/config.json block_out_channels[0] * 4", decoder.trunk.time_embed_dim()),
+        (
+            "decoder/config.json time_embedding_dim, by default block_out_channels[0] * 4,",
+            decoder.trunk.time_embed_dim(),
+        ),
     );
     context.into_iter().chain(time).collect()
 }

@@ -101,6 +101,9 @@ pub struct UNetTrunk {
     pub up_block_types: Vec<BlockType>,
     /// Channels per level.
     pub block_out_channels: Vec<usize>,
+    /// Width of the time embedding; none: four times the first level's channels.
+    #[serde(default)]
+    pub time_embedding_dim: Option<usize>,
     /// Residual blocks per level; an up level has one more.
     #[serde(default = "two_layers")]
     pub layers_per_block: PerLevel,
@@ -151,9 +154,10 @@ impl UNetTrunk {
         self.block_out_channels.len()
     }
 
-    /// Width of the time embedding: diffusers' default of four times the first level's channels.
+    /// Width of the time embedding: its own, or diffusers' default of four times the first level's channels.
     pub fn time_embed_dim(&self) -> usize {
-        self.block_out_channels.first().copied().unwrap_or_default() * 4
+        let default = || self.block_out_channels.first().copied().unwrap_or_default() * 4;
+        self.time_embedding_dim.unwrap_or_else(default)
     }
 
     fn check(&self, raw: &RawConfig) -> Result<(), BundleError> {
@@ -161,7 +165,7 @@ impl UNetTrunk {
         raw.only("center_input_sample", &[json!(false)])?;
         raw.only("mid_block_scale_factor", &[json!(1), json!(1.0)])?;
         raw.only("time_embedding_type", &[json!("positional")])?;
-        raw.only("time_embedding_dim", &[json!(null), json!(self.time_embed_dim())])?;
+        raw.within("time_embedding_dim", self.time_embed_dim(), 1..=65536 * 4)?;
         raw.within("block_out_channels", self.levels(), 1..=16)?;
         for channels in &self.block_out_channels {
             raw.within("block_out_channels", *channels, 1..=65536)?;
