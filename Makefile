@@ -62,7 +62,7 @@ train-data: setup ## Fetch the emoji sets from the npm registry and draw them: o
 	@scripts/need.sh npm npm
 	cd training/data && npm ci --no-audit --no-fund --loglevel=error
 	cargo build --release --package unclip
-	target/release/unclip train data --out out/data/emoji-64.unclipds
+	target/release/unclip train data --names training/configs/names.txt --out out/data/emoji-64.unclipds
 
 JUDGE       ?= out/train/judge
 STORE       ?= out/data/emoji-64.unclipds

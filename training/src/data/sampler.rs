@@ -90,6 +90,12 @@ impl Sampler {
         if self.augment.side == 0 { self.store.side() } else { self.augment.side }
     }
 
+    /// The same items as they are.
+    #[must_use]
+    pub fn without_variation(&self) -> Self {
+        Self { augment: Augment::none(self.side()), ..self.clone() }
+    }
+
     /// The items it draws from, as indices into the store.
     #[must_use]
     pub fn items(&self) -> &[usize] {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::DataConfig;
 use crate::TrainError;
-use crate::data::{Augment, Batch, Sampler, Split, Store};
+use crate::data::{Augment, Batch, DataError, Sampler, Split, Store};
 
 /// Pictures and captions. Everything is a function of the arguments, so that a resumed run sees the same batches.
 pub trait BatchSource: Send + Sync {
@@ -43,7 +43,7 @@ impl BatchSource for Sampler {
         let items = self.items();
         let step = items.len().div_ceil(limit.max(1)).max(1);
         let chosen: Vec<usize> = items.iter().step_by(step).copied().collect();
-        self.batch_of(0, &chosen)
+        self.without_variation().batch_of(0, &chosen)
     }
 }
 
@@ -54,9 +54,17 @@ pub type Sources = (Arc<dyn BatchSource>, Arc<dyn BatchSource>);
 /// pictures of `side` pixels.
 ///
 /// # Errors
-/// A store that is missing or damaged, or a selection that leaves nothing.
+/// A store that is missing or damaged, one of smaller pictures (enlarged ones teach blur), or a selection that leaves
+/// nothing.
 pub fn open(config: &DataConfig, side: usize) -> Result<Sources, TrainError> {
     let store = Arc::new(Store::open(&config.store)?);
+    if store.side() < side {
+        let (path, own) = (store.path().display(), store.side());
+        let reason = format!(
+            "{path}: its pictures have {own} px, {side} px are asked for; build it with --side {side} or more"
+        );
+        return Err(DataError::Options(reason).into());
+    }
     let select = |split| crate::data::Selection { split, ..config.selection.clone() };
     let augment = Augment { side, ..config.augment.clone() };
     let train = Sampler::new(store.clone(), &select(Split::Train), augment)?;
