@@ -1,18 +1,61 @@
-//! The picture tower: a small residual network.
+//! A small residual network that embeds pictures: the judge's tower, and the one that teaches CLIP's.
 
+use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 use unclip_models::{ModelError, Params};
 
-use super::PictureShape;
 use crate::clip::Linear;
-use crate::params::to_i64;
+use crate::params::{Init, to_i64};
+use crate::run::Problems;
 
 /// Epsilon of the group norms: PyTorch's default.
 const EPSILON: f64 = 1e-5;
 
+/// Measures of the picture tower: a stem of stride 2, then stages of residual blocks, each of which halves the side.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PictureShape {
+    /// Side of the pictures in pixels.
+    pub side: usize,
+    /// Channels of the stem.
+    pub stem: usize,
+    /// Channels of each stage; those of the last one are the features.
+    pub channels: Vec<usize>,
+    /// Residual blocks of each stage.
+    pub blocks: Vec<usize>,
+    /// Groups of the group norms.
+    pub groups: usize,
+}
+
+impl PictureShape {
+    /// Adds what is wrong to `problems`; `table` is where the configuration has it.
+    pub(crate) fn check(&self, table: &str, problems: &mut Problems) {
+        let stages = self.channels.len();
+        let fits = stages >= 1 && stages == self.blocks.len() && self.blocks.iter().all(|many| *many >= 1);
+        problems.expect(
+            &format!("{table}.blocks"),
+            format!("{:?}", self.blocks),
+            fits,
+            "1 or more per stage",
+        );
+        for channels in self.channels.iter().chain([&self.stem]) {
+            let divides = self.groups >= 1 && channels.is_multiple_of(self.groups) && *channels > 0;
+            problems.expect(&format!("{table}.channels"), channels, divides, "a multiple of its groups");
+        }
+        let shrinks = u32::try_from(stages + 1).ok().and_then(|times| 2_usize.checked_pow(times));
+        let divides = shrinks.is_some_and(|factor| self.side >= factor && self.side.is_multiple_of(factor));
+        problems.expect(
+            &format!("{table}.side"),
+            self.side,
+            divides,
+            "a multiple of 2 to the number of stages and 1",
+        );
+    }
+}
+
 /// A stem, stages of pre-activation residual blocks (He et al., arXiv 1603.05027) with group norm, the mean over all
 /// places, and a projection.
-pub(super) struct PictureTower {
+pub(crate) struct PictureTower {
     stem: Conv,
     blocks: Vec<Block>,
     norm: Norm,
@@ -20,7 +63,12 @@ pub(super) struct PictureTower {
 }
 
 impl PictureTower {
-    pub(super) fn new(params: &Params, shape: &PictureShape, dim: usize) -> Result<Self, ModelError> {
+    /// How its parameters start: residual blocks as the identity (arXiv 1706.02677, section 5.1).
+    pub(crate) fn initialise(name: &str, shape: &[i64], weight: Option<&[i64]>) -> Init {
+        if name.contains("conv2.") { Init::Zeros } else { Init::layer(name, shape, weight) }
+    }
+
+    pub(crate) fn new(params: &Params, shape: &PictureShape, dim: usize) -> Result<Self, ModelError> {
         let mut blocks = Vec::new();
         let mut inputs = to_i64(shape.stem);
         let groups = to_i64(shape.groups);
@@ -40,7 +88,7 @@ impl PictureTower {
     }
 
     /// Pictures `[batch, 3, side, side]` in -1 to 1 to features `[batch, channels]`.
-    pub(super) fn features(&self, pictures: &Tensor) -> Tensor {
+    pub(crate) fn features(&self, pictures: &Tensor) -> Tensor {
         let x = pictures.to_kind(self.projection.kind());
         let x = x.permute([0, 2, 3, 1]).contiguous().permute([0, 3, 1, 2]);
         let x = self.blocks.iter().fold(self.stem.forward(&x), |x, block| block.forward(&x));
@@ -48,7 +96,7 @@ impl PictureTower {
     }
 
     /// Features to embeddings `[batch, dim]`, not normalised.
-    pub(super) fn embed(&self, features: &Tensor) -> Tensor {
+    pub(crate) fn embed(&self, features: &Tensor) -> Tensor {
         self.projection.forward(features)
     }
 }

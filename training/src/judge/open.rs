@@ -7,12 +7,12 @@ use tch::Tensor;
 use unclip_bundle::{Weights, config};
 use unclip_models::{ModelError, Params, Placement, SafetensorsSource};
 
-use super::picture::PictureTower;
+use super::TextShape;
 use super::text::{TextTower, Words};
-use super::{PictureShape, TextShape};
 use crate::TrainError;
 use crate::bundle::save_tensors;
 use crate::error::{make_folder, write_json};
+use crate::picture_tower::{PictureShape, PictureTower};
 use crate::pictures::resize;
 use crate::run::RunFolder;
 

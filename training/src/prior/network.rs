@@ -4,7 +4,10 @@ use tch::{Device, Kind, Tensor};
 use unclip_models::networks::{ContextBatch, PriorTransformer, mask_bias};
 
 use crate::TrainError;
-use crate::clip::{FrozenTowers, TextStates};
+use crate::bundle::prior_scheduler;
+use crate::clip::{FrozenClip, FrozenTowers, TextStates};
+use crate::diffusion::{Sampling, sample, timesteps};
+use crate::params::to_i64;
 
 /// The transformer, and the CLIP it is conditioned on.
 pub struct PriorNetwork {
@@ -69,6 +72,28 @@ impl PriorNetwork {
         Ok((embeddings - mean.f_to_kind(Kind::Float)?) / std.f_to_kind(Kind::Float)?)
     }
 
+    /// Image embeddings `[captions, dim]` of captions, as CLIP gives them, f32.
+    pub(super) fn sample(
+        &self,
+        clip: &FrozenClip,
+        captions: &[String],
+        sampling: Sampling,
+        seed: u64,
+    ) -> Result<Tensor, TrainError> {
+        let (count, device) = (to_i64(captions.len()), self.prior.statistics().0.device());
+        let texts = |captions: &[String]| {
+            let (ids, mask) = clip.tokenize(captions)?;
+            self.texts(&ids.f_to_device(device)?, &mask.f_to_device(device)?)
+        };
+        let (with, without) = (texts(captions)?, texts(&vec![String::new(); captions.len()])?);
+        let shape = [count, to_i64(clip.dim())];
+        let sampled = sample(&prior_scheduler(), &shape, sampling, seed, |x, t| {
+            let (x, t) = (x.f_to_device(device)?, timesteps(t, count, device));
+            Ok((self.predict(&x, &t, &with)?, Some(self.predict(&x, &t, &without)?)))
+        })?;
+        self.denormalised(&sampled.f_to_device(device)?)
+    }
+
     /// The inverse of [`PriorNetwork::normalised`].
     pub(super) fn denormalised(&self, embeddings: &Tensor) -> Result<Tensor, TrainError> {
         let (mean, std) = self.prior.statistics();
@@ -86,8 +111,6 @@ mod tests {
     use unclip_models::{Params, Placement, PriorModel, SafetensorsSource};
 
     use super::*;
-    use crate::clip::FrozenClip;
-    use crate::params::to_i64;
 
     const TEXTS: [&str; 3] = ["", "a red heart", "seven small blue cats on a green hill"];
 
