@@ -67,7 +67,8 @@ impl Sampler {
     /// A sampler over the selected items.
     ///
     /// # Errors
-    /// [`DataError::Options`] if nothing is selected, a name is unknown or a number is out of range.
+    /// [`DataError::Nothing`] if no picture is selected, [`DataError::Options`] if a name is unknown or a number is out of
+    /// range.
     pub fn new(store: Arc<Store>, selection: &Selection, augment: Augment) -> Result<Self, DataError> {
         augment.check()?;
         Ok(Self {

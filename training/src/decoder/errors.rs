@@ -35,32 +35,40 @@ impl Measure<'_> {
         let pictures = picture_tensor(batch)?;
         let x_0 = resize(&pictures, self.side)?;
         let noise = StepRandom::new(SEED, 0, Purpose::Noise).normal(&x_0.size());
-        let mut sums = [0.0; 4];
         let parts = [&pictures, &x_0, &noise, &ids, &mask].map(|all| all.split(BATCH, 0));
-        for part in 0..parts[0].len() {
-            let [pictures, x_0, noise, ids, mask] = [0, 1, 2, 3, 4].map(|all| &parts[all][part]);
-            let device = network.spread.mean.device();
-            let dropped = Tensor::f_zeros([x_0.size()[0]], (Kind::Bool, device))?;
-            let image = network.images(&pictures.f_to_device(device)?)?;
-            let conditions = network.conditions(
-                &image,
-                &dropped,
-                &ids.f_to_device(device)?,
-                &mask.f_to_device(device)?,
-            )?;
-            for (sum, timestep) in sums.iter_mut().zip(TIMESTEPS) {
-                let levels = Tensor::f_from_slice(&self.process.levels(i64::from(timestep)))?;
-                let levels = levels.f_expand([x_0.size()[0], -1], false)?;
-                let x_t = add_noise(x_0, noise, &levels);
-                let steps = timesteps(timestep, x_0.size()[0], device);
-                let (predicted, _) = network.predict(&x_t.f_to_device(device)?, &steps, &conditions)?;
-                let found = self.objective.picture(&predicted.f_to_device(tch::Device::Cpu)?, &x_t, &levels);
-                *sum += self.error(&found.clamp(-1.0, 1.0), x_0)?;
-            }
+        let rows = (0..parts[0].len()).map(|part| parts.each_ref().map(|all| &all[part]));
+        let mut sums = [0.0; 4];
+        for part in rows {
+            let errors = self.sums(network, part)?;
+            sums.iter_mut().zip(errors).for_each(|(sum, error)| *sum += error);
         }
         #[expect(clippy::cast_precision_loss, reason = "a few hundred pictures")]
         let count = batch.len().max(1) as f64;
         Ok(sums.map(|sum| sum / count))
+    }
+
+    /// The sums over a part's rows: of pictures, x_0, noise, ids and mask.
+    fn sums(
+        &self,
+        network: &DecoderNetwork,
+        [pictures, x_0, noise, ids, mask]: [&Tensor; 5],
+    ) -> Result<[f64; 4], TrainError> {
+        let (rows, device) = (x_0.size()[0], network.spread.mean.device());
+        let dropped = Tensor::f_zeros([rows], (Kind::Bool, device))?;
+        let image = network.images(&pictures.f_to_device(device)?)?;
+        let conditions =
+            network.conditions(&image, &dropped, &ids.f_to_device(device)?, &mask.f_to_device(device)?)?;
+        let mut sums = [0.0; 4];
+        for (sum, timestep) in sums.iter_mut().zip(TIMESTEPS) {
+            let levels = Tensor::f_from_slice(&self.process.levels(i64::from(timestep)))?;
+            let levels = levels.f_expand([rows, -1], false)?;
+            let x_t = add_noise(x_0, noise, &levels);
+            let steps = timesteps(timestep, rows, device);
+            let (predicted, _) = network.predict(&x_t.f_to_device(device)?, &steps, &conditions)?;
+            let found = self.objective.picture(&predicted.f_to_device(tch::Device::Cpu)?, &x_t, &levels);
+            *sum = self.error(&found.clamp(-1.0, 1.0), x_0)?;
+        }
+        Ok(sums)
     }
 
     /// The sum over the rows of the mean squared error.

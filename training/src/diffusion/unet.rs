@@ -54,9 +54,8 @@ impl UNetShape {
         let width = self.time_width();
         problems.expect("unet.time_width", width, (1..=65536).contains(&width), "1 to 65536");
         let levels = self.channels.len();
-        let divides = levels <= 16
-            && self.side >= 1 << levels.saturating_sub(1)
-            && self.side % (1 << levels.saturating_sub(1)) == 0;
+        let halved = 1 << levels.saturating_sub(1).min(16);
+        let divides = self.side >= halved && self.side.is_multiple_of(halved);
         problems.expect("unet.side", self.side, divides, "a multiple of 2 to the number of levels less 1");
         problems.expect(
             "unet.attention_levels",

@@ -47,6 +47,29 @@ impl BatchSource for Sampler {
     }
 }
 
+/// A source of nothing.
+struct NoPictures {
+    side: usize,
+}
+
+impl BatchSource for NoPictures {
+    fn side(&self) -> usize {
+        self.side
+    }
+
+    fn len(&self) -> usize {
+        0
+    }
+
+    fn batch(&self, _seed: u64, _step: u64, _size: usize) -> Batch {
+        Batch { side: self.side, ..Batch::default() }
+    }
+
+    fn plain(&self, _limit: usize) -> Batch {
+        Batch { side: self.side, ..Batch::default() }
+    }
+}
+
 /// Training pictures, then held-out ones.
 pub type Sources = (Arc<dyn BatchSource>, Arc<dyn BatchSource>);
 
@@ -55,7 +78,7 @@ pub type Sources = (Arc<dyn BatchSource>, Arc<dyn BatchSource>);
 ///
 /// # Errors
 /// A store that is missing or damaged, one of smaller pictures (enlarged ones teach blur), or a selection that leaves
-/// nothing.
+/// nothing to train on.
 pub fn open(config: &DataConfig, side: usize) -> Result<Sources, TrainError> {
     let store = Arc::new(Store::open(&config.store)?);
     if store.side() < side {
@@ -68,6 +91,12 @@ pub fn open(config: &DataConfig, side: usize) -> Result<Sources, TrainError> {
     let select = |split| crate::data::Selection { split, ..config.selection.clone() };
     let augment = Augment { side, ..config.augment.clone() };
     let train = Sampler::new(store.clone(), &select(Split::Train), augment)?;
-    let held_out = Sampler::new(store, &select(Split::HeldOut), Augment::none(side))?;
-    Ok((Arc::new(train), Arc::new(held_out)))
+    let held_out: Arc<dyn BatchSource> =
+        match Sampler::new(store, &select(Split::HeldOut), Augment::none(side)) {
+            Ok(sampler) => Arc::new(sampler),
+            // Of a few pictures none may be held out: then there is nothing to evaluate on, but enough to train.
+            Err(DataError::Nothing { .. }) => Arc::new(NoPictures { side }),
+            Err(error) => return Err(error.into()),
+        };
+    Ok((Arc::new(train), held_out))
 }
