@@ -1,12 +1,13 @@
 //! The gateway's flags.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum, value_parser};
 use unclip_service::{Error, connect, public_url, server_url};
 
 use crate::Stages;
-use crate::cache::{CacheConfig, RedisConfig, redis_url};
+use crate::cache::{CacheConfig, RedisConfig, RedisTls, redis_url};
 
 /// Where the stages are.
 #[derive(Clone, Debug, Args)]
@@ -55,10 +56,20 @@ pub struct CacheArgs {
     /// How long an entry lives, in seconds
     #[arg(long, env = "UNCLIP_CACHE_TTL_SECONDS", default_value_t = 86_400, value_name = "SECONDS")]
     pub cache_ttl_seconds: u64,
-    /// Redis that all gateways share, as redis://host:6379/0. Absent: none. With a password in it set the variable, since a
-    /// flag can be read in the list of processes
+    /// Redis that all gateways share, as redis://USER:PASSWORD@HOST:PORT/DB; rediss:// for TLS, redis-sentinel:// and
+    /// redis-cluster:// with several hosts. Absent: none. With a password in it set the variable, since a flag can be read
+    /// in the list of processes
     #[arg(long, env = "UNCLIP_REDIS", value_parser = redis_url, value_name = "URL")]
     pub redis: Option<String>,
+    /// Certificates of the authorities that may sign Redis's own, in PEM format. Absent: those that the system trusts
+    #[arg(long, env = "UNCLIP_REDIS_CA", value_name = "FILE")]
+    pub redis_ca: Option<PathBuf>,
+    /// Certificate to show to a Redis that asks for one, in PEM format
+    #[arg(long, env = "UNCLIP_REDIS_CERT", value_name = "FILE")]
+    pub redis_cert: Option<PathBuf>,
+    /// Key of that certificate, in PEM format
+    #[arg(long, env = "UNCLIP_REDIS_KEY", value_name = "FILE")]
+    pub redis_key: Option<PathBuf>,
     /// How long a call to Redis may take before it counts as a miss, in milliseconds
     #[arg(long, env = "UNCLIP_REDIS_TIMEOUT_MS", default_value_t = 100, value_name = "MS")]
     pub redis_timeout_ms: u64,
@@ -74,6 +85,9 @@ impl CacheArgs {
             cache_mib: 64,
             cache_ttl_seconds: 3600,
             redis: None,
+            redis_ca: None,
+            redis_cert: None,
+            redis_key: None,
             redis_timeout_ms: 100,
             redis_cooldown_ms: 5_000,
         }
@@ -86,6 +100,11 @@ impl CacheArgs {
             ttl: Duration::from_secs(self.cache_ttl_seconds),
             redis: self.redis.as_ref().map(|url| RedisConfig {
                 url: url.clone(),
+                tls: RedisTls {
+                    ca: self.redis_ca.clone(),
+                    cert: self.redis_cert.clone(),
+                    key: self.redis_key.clone(),
+                },
                 timeout: Duration::from_millis(self.redis_timeout_ms),
                 prefix: "unclip:".to_owned(),
                 cooldown: Duration::from_millis(self.redis_cooldown_ms),

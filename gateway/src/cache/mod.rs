@@ -6,8 +6,6 @@
 //!   the request that happened to come first: give it none, and put the deadline around [`Cache::get_or_compute`].
 //! - Redis can fail, hang or hold garbage: that costs the hit and at most one timeout, never the request.
 
-mod breaker;
-mod connection;
 mod envelope;
 mod flight;
 mod key;
@@ -31,8 +29,8 @@ use self::memory::Memory;
 use self::redis::Redis;
 
 pub use self::key::{CacheKey, CacheKeyBuilder};
-pub use self::redis::RedisConfig;
 pub(crate) use self::redis::redis_url;
+pub use self::redis::{RedisConfig, RedisTls};
 
 /// Redis counts in seconds, and moka takes no time without end.
 const MIN_TTL: Duration = Duration::from_secs(1);

@@ -90,6 +90,22 @@ pub(crate) async fn wait_until(
     panic!("it never was {what}");
 }
 
+/// As [`wait_until`], without a Redis to ask.
+pub(crate) async fn poll_until(what: &str, condition: impl AsyncFn() -> bool) {
+    for _ in 0..12_000 {
+        if condition().await {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    panic!("it never was {what}");
+}
+
+/// Has the cache store the answer to a text, and waits until it gets it back from Redis.
+pub(crate) async fn shared_through(model: &Model, cache: &Cache, text: &str) {
+    poll_until("shared", async || model.ask(cache, text).await == Source::Redis).await;
+}
+
 /// Waits until Redis holds so many entries.
 pub(crate) async fn wait_for_entries(connection: &MultiplexedConnection, count: usize) {
     let stored = async || command::<usize>(connection, &["DBSIZE"]).await == count;

@@ -1,29 +1,40 @@
 //! The level that gateways share. It may fail, hang or be slow: then it is skipped.
 
+mod address;
+mod breaker;
+mod connection;
+mod reply;
+mod servers;
+mod tls;
+
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use redis::{Client, Cmd, FromRedisValue, RedisError};
-use unclip_service::{Code, Error};
+use redis::{Cmd, FromRedisValue, SetExpiry, SetOptions};
+use unclip_service::Error;
 
-use super::breaker::{Breaker, Permit};
-use super::connection::Connection;
+use self::address::Address;
+use self::breaker::{Breaker, Permit};
+use self::connection::{Connection, Fault};
+use self::reply::is_refusal;
+use self::servers::Servers;
 use super::metric_names;
+
+pub use self::tls::RedisTls;
 
 /// Larger values are not stored: they would hold up the small ones on the same connection.
 const MAX_VALUE_BYTES: usize = 4 << 20;
 
-/// Replies that concern one command, while Redis itself is well: a key of another type, no memory for a write, a replica,
-/// a disk or replicas that are missing.
-const REFUSALS: [&str; 5] = ["WRONGTYPE", "OOM", "READONLY", "MISCONF", "NOREPLICAS"];
-
 /// Where Redis is and how much patience it gets.
 #[derive(Clone)]
 pub struct RedisConfig {
-    /// As `redis://[USER:PASSWORD@]HOST:PORT/DB`.
+    /// As `redis://[USER:PASSWORD@]HOST:PORT/DB`, `rediss` for TLS; `redis-sentinel://HOST:PORT,HOST:PORT/MASTER/DB`;
+    /// `redis-cluster://HOST:PORT,HOST:PORT`; `redis+unix:///PATH`. User and password are percent-encoded.
     pub url: String,
+    /// The certificates for TLS.
+    pub tls: RedisTls,
     /// How long a call may take, connecting included, before it counts as failed.
     pub timeout: Duration,
     /// What all keys begin with.
@@ -37,6 +48,7 @@ impl RedisConfig {
     pub fn new(url: impl Into<String>) -> Self {
         Self {
             url: url.into(),
+            tls: RedisTls::default(),
             timeout: Duration::from_millis(100),
             prefix: "unclip:".to_owned(),
             cooldown: Duration::from_secs(5),
@@ -44,9 +56,9 @@ impl RedisConfig {
     }
 }
 
-/// Reads a flag's value: refuses a URL that no client can be made of.
+/// Reads a flag's value: refuses a URL that leads to no Redis.
 pub(crate) fn redis_url(text: &str) -> Result<String, String> {
-    Redis::new(&RedisConfig::new(text)).map(|_| text.to_owned()).map_err(|error| error.message)
+    Address::parse(text).map(|_| text.to_owned()).map_err(|error| error.message)
 }
 
 /// The URL may hold a password, so it is left out.
@@ -66,8 +78,14 @@ pub(super) struct Redis {
     timeout: Duration,
     prefix: String,
     breaker: Mutex<Breaker>,
-    /// Whether the last write was refused, so that a full Redis is one line in the log.
-    refuses_writes: AtomicBool,
+    reads: Refusals,
+    writes: Refusals,
+}
+
+/// Whether Redis refused the last command of a kind, so that a full Redis, say, is one line in the log.
+struct Refusals {
+    what: &'static str,
+    ongoing: AtomicBool,
 }
 
 /// Why there is no reply.
@@ -77,36 +95,30 @@ enum Failure {
     /// No connection, no answer in time, or a server that can't work.
     Down,
     /// It works, but not for this command.
-    Refused(RedisError),
+    Refused(Fault),
 }
 
 impl Redis {
     /// Connects at the first call.
     ///
     /// # Errors
-    /// A URL that does not parse.
+    /// A URL that does not parse, or certificates that can't be used.
     pub(super) fn new(config: &RedisConfig) -> Result<Self, Error> {
-        let client = Client::open(config.url.as_str()).map_err(|error| bad_url(&error))?;
+        let servers = Servers::new(config)?;
         metrics::gauge!(metric_names::REDIS_OPEN).set(0.0);
         Ok(Self {
-            connection: Connection::new(client),
+            connection: Connection::new(servers, config.cooldown),
             timeout: config.timeout,
             prefix: config.prefix.clone(),
             breaker: Mutex::new(Breaker::new(config.cooldown, config.timeout.max(config.cooldown))),
-            refuses_writes: AtomicBool::new(false),
+            reads: Refusals::new("reads"),
+            writes: Refusals::new("writes"),
         })
     }
 
     /// The value, if Redis has it and says so in time.
     pub(super) async fn get(&self, key: &str) -> Option<Vec<u8>> {
-        match self.call(&Cmd::get(self.full(key))).await {
-            Ok(value) => value,
-            Err(Failure::Skipped | Failure::Down) => None,
-            Err(Failure::Refused(error)) => {
-                tracing::warn!(key, %error, "Redis can't read a cached value");
-                None
-            }
-        }
+        self.noted(&self.reads, &Cmd::get(self.full(key))).await.flatten()
     }
 
     /// Stores a value, if it is not too large and Redis is there.
@@ -115,16 +127,27 @@ impl Redis {
             tracing::debug!(key, bytes = value.len(), limit = MAX_VALUE_BYTES, "too large for Redis");
             return;
         }
-        let command = Cmd::set_ex(self.full(key), value, ttl.as_secs());
-        match self.call::<()>(&command).await {
-            Ok(()) => self.note_write(None),
-            Err(Failure::Refused(error)) => self.note_write(Some(error)),
-            Err(Failure::Skipped | Failure::Down) => {}
-        }
+        let expiry = SetOptions::default().with_expiration(SetExpiry::EX(ttl.as_secs()));
+        let _: Option<()> = self.noted(&self.writes, &Cmd::set_options(self.full(key), value, expiry)).await;
     }
 
     fn full(&self, key: &str) -> String {
         format!("{}{key}", self.prefix)
+    }
+
+    /// A command's reply. What stands in its way is logged.
+    async fn noted<T: FromRedisValue>(&self, refusals: &Refusals, command: &Cmd) -> Option<T> {
+        match self.call(command).await {
+            Ok(reply) => {
+                refusals.note(None);
+                Some(reply)
+            }
+            Err(Failure::Refused(fault)) => {
+                refusals.note(Some(&fault));
+                None
+            }
+            Err(Failure::Skipped | Failure::Down) => None,
+        }
     }
 
     async fn call<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, Failure> {
@@ -134,12 +157,12 @@ impl Redis {
                 self.succeeded(permit);
                 Ok(reply)
             }
-            Ok(Err(error)) if is_refusal(&error) => {
+            Ok(Err(Fault::Reply(error))) if is_refusal(&error) => {
                 metrics::counter!(metric_names::REDIS_ERRORS).increment(1);
                 self.succeeded(permit);
-                Err(Failure::Refused(error))
+                Err(Failure::Refused(Fault::Reply(error)))
             }
-            Ok(Err(error)) => Err(self.failed(permit, &error)),
+            Ok(Err(fault)) => Err(self.failed(permit, &fault)),
             Err(_) => Err(self.failed(permit, &format_args!("no reply within {:?}", self.timeout))),
         }
     }
@@ -163,18 +186,6 @@ impl Redis {
         Failure::Down
     }
 
-    /// Logs when refusals of writes begin and end.
-    fn note_write(&self, refusal: Option<RedisError>) {
-        let refused_before = self.refuses_writes.swap(refusal.is_some(), Ordering::Relaxed);
-        match refusal {
-            Some(error) if !refused_before => {
-                tracing::warn!(%error, "Redis takes no values; only reading goes on");
-            }
-            None if refused_before => tracing::info!("Redis takes values again"),
-            _ => {}
-        }
-    }
-
     fn breaker(&self) -> MutexGuard<'_, Breaker> {
         self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -186,34 +197,27 @@ impl fmt::Debug for Redis {
     }
 }
 
-fn is_refusal(error: &RedisError) -> bool {
-    error.code().is_some_and(|code| REFUSALS.contains(&code))
-}
+impl Refusals {
+    fn new(what: &'static str) -> Self {
+        Self { what, ongoing: AtomicBool::new(false) }
+    }
 
-/// The text must not repeat the URL, which may hold a password.
-fn bad_url(error: &RedisError) -> Error {
-    let message = format!("the Redis URL is no good ({error}); give redis://HOST:PORT/DB");
-    Error::new(Code::InvalidArgument, message)
+    /// Logs when refusals begin and end.
+    fn note(&self, fault: Option<&Fault>) {
+        let ongoing = self.ongoing.swap(fault.is_some(), Ordering::Relaxed);
+        match fault {
+            Some(error) if !ongoing => {
+                tracing::warn!(%error, "Redis refuses {}; the rest goes on", self.what)
+            }
+            None if ongoing => tracing::info!("Redis takes {} again", self.what),
+            _ => {}
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_bad_url_is_refused_without_being_repeated() {
-        for url in [
-            "",
-            "localhost:6379",
-            "http://user:hunter2@host",
-            "rediss://:hunter2@host",
-            "redis://:hunter2@host:x",
-        ] {
-            let error = Redis::new(&RedisConfig::new(url)).unwrap_err();
-            assert_eq!(error.code, Code::InvalidArgument, "{url}");
-            assert!(!error.message.contains("hunter2"), "{}", error.message);
-        }
-    }
 
     #[test]
     fn the_password_is_not_in_the_debug_output() {
