@@ -3,7 +3,7 @@
 //! An [`Engine`] owns a model, a [`Denoiser`], on a thread of its own. A [`Job`] is one sample: condition, sampler,
 //! timesteps, start. Admitted, it becomes a row; guided rows take two lanes of a forward, the others one. Before
 //! every step the planner picks the rows that go next, whatever their timestep, step count, guidance scale and
-//! sampler. New rows join at the next step; finished, cancelled and expired ones leave at once.
+//! sampler. One request never gets all places for rows, nor do long runs. New rows join at the next step; finished, cancelled and expired ones leave at once.
 //!
 //! A row has its own noise generator, and all arithmetic outside the model works on one row: a result depends on
 //! the neighbours only as far as the model's own batching does. Where it must not do so either
@@ -28,6 +28,7 @@
 //! # }
 //! ```
 
+mod admission;
 mod denoiser;
 mod engine;
 mod error;

@@ -102,6 +102,11 @@ impl JobLoad {
         Self { ledger, steps_left: steps, on_device: false }
     }
 
+    /// The forwards that the job still has to take.
+    pub(crate) fn forwards_left(&self) -> u32 {
+        self.steps_left
+    }
+
     /// The job has left the queue for the device.
     pub(crate) fn admitted(&mut self) {
         if !std::mem::replace(&mut self.on_device, true) {

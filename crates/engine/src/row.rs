@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use crate::admission::Claim;
 use crate::load::JobLoad;
 use crate::mailbox::Reporter;
 use crate::panics::guarded;
@@ -91,6 +92,11 @@ impl<X> Row<X> {
             deadline: self.deadline,
             cancelled: self.owed.reporter.is_cancelled(),
         }
+    }
+
+    /// What admission sees of it.
+    pub(crate) fn claim(&self) -> Claim<'_> {
+        Claim { request: &self.name, forwards: self.owed.load.forwards_left() }
     }
 
     /// The row's lanes in a forward, the conditional one first.

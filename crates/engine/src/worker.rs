@@ -1,9 +1,10 @@
 //! The engine's thread: it owns the denoiser and the rows, and takes one step after another.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::admission::Places;
 use crate::load::Ledger;
 use crate::panics::guarded;
 use crate::passes::Passes;
@@ -23,7 +24,7 @@ pub(crate) struct Shared<C> {
     pub(crate) permit: ComputePermit,
     pub(crate) clock: Clock,
     pub(crate) max_lanes: usize,
-    pub(crate) max_rows: usize,
+    pub(crate) places: Places,
     pub(crate) batch_invariant: bool,
 }
 
@@ -75,13 +76,13 @@ impl<D: Denoiser> Worker<D> {
     /// Makes rows of waiting jobs as far as there is room, each preparation under its own permit. Jobs whose
     /// preparation fails take a place as well, lest a stream of them keep the rows from their step.
     fn admit(&mut self) {
-        for _ in self.rows.len()..self.shared.max_rows {
-            if self.shared.queue.is_empty() {
+        for _ in self.rows.len()..self.shared.places.all() {
+            if !self.shared.queue.has(|waiting| self.next(waiting)) {
                 return;
             }
             let _permit = self.shared.permit.acquire();
             self.retire();
-            let Some(ticket) = self.shared.queue.pop() else {
+            let Some(ticket) = self.shared.queue.take(|waiting| self.next(waiting)) else {
                 return;
             };
             let waited = self.now().saturating_duration_since(ticket.submitted);
@@ -91,6 +92,11 @@ impl<D: Denoiser> Worker<D> {
                 self.next_id += 1;
             }
         }
+    }
+
+    /// The place in line of the job to admit, if one may be.
+    fn next(&self, waiting: &VecDeque<Ticket<D::Condition>>) -> Option<usize> {
+        self.shared.places.next(self.rows.values().map(Row::claim), waiting.iter().map(Ticket::claim))
     }
 
     /// One forward, and what follows from it.
