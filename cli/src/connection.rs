@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use clap::ArgGroup;
 use tonic::Code;
-use unclip_gateway::{CacheArgs, HttpArgs};
+use unclip_gateway::{CacheArgs, HttpArgs, RequestArgs};
 use unclip_proto::v1::ListModelsRequest;
 use unclip_proto::v1::unclip_service_client::UnclipServiceClient;
 use unclip_service::{
@@ -68,6 +68,7 @@ impl ConnectionArgs {
             },
             onnxruntime: self.onnxruntime.clone(),
             cache: CacheArgs::in_memory(),
+            requests: RequestArgs::unlimited(),
             http: HttpArgs::default(),
             pictures: PictureArgs::default(),
         };

@@ -3,7 +3,7 @@
 use unclip_bundle::Component;
 use unclip_decoder::Decoder;
 use unclip_engine::ComputePermit;
-use unclip_gateway::{CacheArgs, Gateway, HttpArgs, Stages};
+use unclip_gateway::{CacheArgs, Gateway, HttpArgs, RequestArgs, Stages};
 use unclip_image_encoder::ImageEncoder;
 use unclip_prior::Prior;
 use unclip_service::{PictureArgs, Services, in_process};
@@ -21,6 +21,8 @@ pub(crate) struct LocalArgs {
     #[command(flatten)]
     pub(crate) cache: CacheArgs,
     #[command(flatten)]
+    pub(crate) requests: RequestArgs,
+    #[command(flatten)]
     pub(crate) http: HttpArgs,
     #[command(flatten)]
     pub(crate) pictures: PictureArgs,
@@ -29,7 +31,7 @@ pub(crate) struct LocalArgs {
 /// Loads every stage that the bundle has. They share one compute permit, so that their steps take turns on the machine.
 pub(crate) async fn services(args: &LocalArgs) -> anyhow::Result<Services> {
     let permit = ComputePermit::new();
-    let LocalArgs { network, onnxruntime, cache, http, pictures } = args;
+    let LocalArgs { network, onnxruntime, cache, requests, http, pictures } = args;
     let pool = pictures.pool();
     let bundle = &network.bundle;
     let text_encoder = TextEncoder::start(bundle, onnxruntime.path(), permit.clone()).await?.into_service();
@@ -46,10 +48,10 @@ pub(crate) async fn services(args: &LocalArgs) -> anyhow::Result<Services> {
     );
     let services = Services::new().with(text_encoder).with(prior).with(decoder).with(upsampler);
     if !bundle.open()?.0.has(Component::ImageEncoder) {
-        return Ok(Gateway::new(stages, cache.config(), pool)?.add_to(services, http)?);
+        return Ok(Gateway::new(stages, cache.config(), requests, pool)?.add_to(services, http)?);
     }
     let image_encoder = ImageEncoder::start(bundle, onnxruntime.path(), permit, pool.clone()).await?;
     let image_encoder = image_encoder.into_service();
     let stages = stages.with_image_encoder(in_process(Services::new().with(image_encoder.clone())));
-    Ok(Gateway::new(stages, cache.config(), pool)?.add_to(services.with(image_encoder), http)?)
+    Ok(Gateway::new(stages, cache.config(), requests, pool)?.add_to(services.with(image_encoder), http)?)
 }

@@ -113,6 +113,27 @@ impl CacheArgs {
     }
 }
 
+/// What holds for every request.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Requests")]
+pub struct RequestArgs {
+    /// Longest time for a request that brings no deadline of its own, in seconds. 0: no limit
+    #[arg(long, env = "UNCLIP_DEFAULT_DEADLINE", default_value_t = 3600, value_name = "SECONDS")]
+    pub default_deadline: u64,
+}
+
+impl RequestArgs {
+    /// No limits, for one command: whoever waits for it can end it.
+    pub fn unlimited() -> Self {
+        Self { default_deadline: 0 }
+    }
+
+    /// How long a request without a deadline may take.
+    pub(crate) fn default_deadline(&self) -> Option<Duration> {
+        (self.default_deadline > 0).then(|| Duration::from_secs(self.default_deadline))
+    }
+}
+
 /// How the gateway answers over HTTP.
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "HTTP")]

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use clap::Parser;
-use unclip_gateway::{CacheArgs, Gateway, HttpArgs, StageArgs};
+use unclip_gateway::{CacheArgs, Gateway, HttpArgs, RequestArgs, StageArgs};
 use unclip_service::{PictureArgs, ServerArgs, Services, exit, listen_address, parse};
 
 /// Gateway of unclip: captions in, pictures out. It needs the addresses of the stages.
@@ -18,6 +18,8 @@ struct Args {
     stages: StageArgs,
     #[command(flatten)]
     cache: CacheArgs,
+    #[command(flatten)]
+    requests: RequestArgs,
     #[command(flatten)]
     http: HttpArgs,
     #[command(flatten)]
@@ -33,6 +35,7 @@ fn main() -> ExitCode {
 #[tokio::main]
 async fn run(args: Args) -> anyhow::Result<()> {
     args.server.telemetry.start("info")?;
-    let gateway = Gateway::new(args.stages.stages()?, args.cache.config(), args.pictures.pool())?;
+    let Args { stages, cache, requests, pictures, .. } = &args;
+    let gateway = Gateway::new(stages.stages()?, cache.config(), requests, pictures.pool())?;
     args.server.serve(args.listen, gateway.add_to(Services::new(), &args.http)?).await
 }

@@ -4,18 +4,19 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use unclip_pictures::Pool;
+use unclip_proto::Maker;
 use unclip_proto::v1::decode_response::Event as DecodeEvent;
 use unclip_proto::v1::sample_prior_response::Event as PriorEvent;
 use unclip_proto::v1::upsample_response::Event as UpsampleEvent;
 use unclip_proto::v1::{
     DecodeRequest, DecodeResult, EditReceipt, Embedding, EncodeTextRequest, EncodeTextResponse,
-    GeneratedImage, ImageTensors, Keep, ModelInfo, NoisePosition, PictureSize, PriorItem, PriorResults,
+    GeneratedImage, ImageTensors, Keep, NoisePosition, PictureSize, PriorItem, PriorResults,
     SamplePriorRequest, Stage, StreamOptions, Tensor, TextEncoding, UpsampleRequest, UpsampleResult,
     prior_item,
 };
 use unclip_service::{Code, Error, RequestContext};
 
-use crate::cache::{Cache, CacheKey, Source};
+use crate::cache::{Cache, CacheKey, CacheKeyBuilder, Source};
 use crate::entrance::{WaitingRoom, hint_for};
 use crate::events::{Events, ImageEvents};
 use crate::image_source::ImageSource;
@@ -40,7 +41,7 @@ pub(crate) struct Pipeline {
 pub(crate) struct Texts {
     pub(crate) prompt: TextEncoding,
     negative: Option<TextEncoding>,
-    info: ModelInfo,
+    maker: Maker,
     cached: bool,
     seconds: f64,
 }
@@ -48,7 +49,7 @@ pub(crate) struct Texts {
 impl Texts {
     /// The text encoder's line of a receipt.
     pub(crate) fn receipt(&self, receipts: &mut Receipts) {
-        receipts.text_encoder(&self.info, self.cached, self.seconds);
+        receipts.text_encoder(&self.maker, self.cached, self.seconds);
     }
 }
 
@@ -80,49 +81,76 @@ pub(crate) struct Edit {
     pub(crate) receipt: EditReceipt,
 }
 
+/// Tries to have both texts encoded by one model. While the encoder is being replaced, two calls can get to two.
+const ENCODE_TRIES: u32 = 3;
+
+/// One text, encoded.
+struct Encoded {
+    encoding: TextEncoding,
+    maker: Maker,
+    cached: bool,
+}
+
 /// The picture's embedding and where its generator stands.
 struct Sampled {
     results: PriorResults,
-    info: ModelInfo,
     cached: bool,
     seconds: f64,
 }
 
 impl Pipeline {
-    /// Encodes the caption and, where guidance needs it, the negative caption.
+    /// Encodes the caption and, where guidance needs it, the negative caption: both by one model.
     pub(crate) async fn encode(&self, context: &RequestContext, plan: &Plan) -> Result<Texts, Error> {
+        for _ in 0..ENCODE_TRIES {
+            let texts = context.run(names::TEXT_ENCODER, self.encode_once(context, plan)).await?;
+            if let Some(texts) = texts {
+                return Ok(texts);
+            }
+        }
+        Err(Error::new(Code::Unavailable, "the text encoder is being replaced; try again"))
+    }
+
+    /// None where two models answered.
+    async fn encode_once(&self, context: &RequestContext, plan: &Plan) -> Result<Option<Texts>, Error> {
         let started = Instant::now();
-        let info = self.stages.text_encoder_info(context).await?;
-        let prompt = self.encode_one(context, &info, &plan.prompt);
+        let prompt = self.encode_one(context, &plan.prompt);
         let negative = async {
             match plan.guided() {
-                true => self.encode_one(context, &info, &plan.negative_prompt).await.map(Some),
+                true => self.encode_one(context, &plan.negative_prompt).await.map(Some),
                 false => Ok(None),
             }
         };
-        let ((prompt, source), negative) =
-            context.run(names::TEXT_ENCODER, async { tokio::try_join!(prompt, negative) }).await?;
-        let cached = is_cached(source) && negative.as_ref().is_none_or(|(_, source)| is_cached(*source));
-        let seconds = started.elapsed().as_secs_f64();
-        Ok(Texts { prompt, negative: negative.map(|(encoding, _)| encoding), info, cached, seconds })
+        let (prompt, negative) = tokio::try_join!(prompt, negative)?;
+        if negative.as_ref().is_some_and(|negative| negative.maker != prompt.maker) {
+            return Ok(None);
+        }
+        Ok(Some(Texts {
+            cached: prompt.cached && negative.as_ref().is_none_or(|negative| negative.cached),
+            prompt: prompt.encoding,
+            negative: negative.map(|negative| negative.encoding),
+            maker: prompt.maker,
+            seconds: started.elapsed().as_secs_f64(),
+        }))
     }
 
-    async fn encode_one(
-        &self,
-        context: &RequestContext,
-        info: &ModelInfo,
-        text: &str,
-    ) -> Result<(TextEncoding, Source), Error> {
-        let key = CacheKey::builder().field("model", &info.fingerprint).field("text", text).finish();
+    /// An encoding is a function of the model and the text, so it is cached.
+    async fn encode_one(&self, context: &RequestContext, text: &str) -> Result<Encoded, Error> {
+        let expected = self.stages.text_encoder_maker().await?;
+        let question = CacheKey::builder().field("text", text);
+        let key = key_of(&question, &expected);
         let (stages, context) = (self.stages.clone(), without_deadline(context));
         let request = EncodeTextRequest { texts: vec![text.to_owned()] };
         let compute = async move {
-            let mut response: EncodeTextResponse = stages.encode_text(&context, request).await?;
-            response.encodings.pop().ok_or_else(|| {
-                Error::internal("the text encoder answered without an encoding", "no encodings")
-            })
+            let response = stages.encode_text(&context, request).await?;
+            let key = key_of(&question, &Maker::from(&response));
+            Ok((response, key))
         };
-        self.cache.get_or_compute("text", key, compute).await
+        let (mut response, source): (EncodeTextResponse, _) =
+            self.cache.get_or_compute("text", key, compute).await?;
+        let maker = Maker::from(&response);
+        let missing = || Error::internal("the text encoder answered without an encoding", "no encodings");
+        let encoding = response.encodings.pop().ok_or_else(missing)?;
+        Ok(Encoded { encoding, maker, cached: is_cached(source) })
     }
 
     /// Draws picture `index` of the plan, of which `keep` stays as it is given.
@@ -151,7 +179,8 @@ impl Pipeline {
             None => {
                 let sampled = self.prior(context, plan, texts, seed, &events).await?;
                 let result = only_result(&sampled.results)?;
-                receipts.prior(&sampled.info, plan.prior, sampled.cached, sampled.seconds, &result.scores);
+                let maker = Maker::from(&sampled.results);
+                receipts.prior(&maker, plan.prior, sampled.cached, sampled.seconds, &result.scores);
                 (result.embedding.clone(), result.noise)
             }
         };
@@ -190,15 +219,13 @@ impl Pipeline {
             keep,
         };
         let started = Instant::now();
-        let info = self.stages.decoder_info(context).await?;
         let decoded = self.run_decoder(context, request, events).await;
         let decoded = decoded.map_err(|error| hint_for(plan.images, error))?;
-        receipts.decoder(&info, plan.decoder, &decoded.model_fingerprint, started);
+        receipts.decoder(&Maker::from(&decoded), plan.decoder, started);
 
         let started = Instant::now();
-        let info = self.stages.upsampler_info(context).await?;
         let upsampled = self.upsample(context, plan, &decoded, keep_large, events).await?;
-        receipts.upsampler(&info, plan.upsampler, &upsampled.model_fingerprint, started);
+        receipts.upsampler(&Maker::from(&upsampled), plan.upsampler, started);
 
         let tensors = plan.return_tensors.then(|| ImageTensors {
             text_embedding: texts.prompt.embedding.as_ref().and_then(|embedding| embedding.tensor.clone()),
@@ -245,7 +272,7 @@ impl Pipeline {
         events: &ImageEvents,
     ) -> Result<Sampled, Error> {
         let started = Instant::now();
-        let info = self.stages.prior_info(context).await?;
+        let expected = context.run(names::PRIOR, self.stages.prior_maker()).await?;
         let request = SamplePriorRequest {
             items: vec![PriorItem {
                 text: Some(prior_item::Text::Encoding(texts.prompt.clone())),
@@ -255,13 +282,19 @@ impl Pipeline {
             options: Some(plan.prior.to_message(true)),
             candidates: Some(plan.candidates),
         };
-        let key = prior_key(plan, texts, &info, seed);
-        let compute = self.clone().sample(without_deadline(context), request, events.clone());
+        let question = prior_question(plan, texts, seed);
+        let key = key_of(&question, &expected);
+        let sampling = self.clone().sample(without_deadline(context), request, events.clone());
+        let compute = async move {
+            let results = sampling.await?;
+            let key = key_of(&question, &Maker::from(&results));
+            Ok((results, key))
+        };
         let cached = self.cache.get_or_compute("prior", key, compute);
         let sampled = context.run(names::PRIOR, cached).await;
         let (results, source) = sampled.map_err(|error| hint_for(plan.images * plan.candidates, error))?;
         events.done(Stage::Prior, plan.prior.steps);
-        Ok(Sampled { results, info, cached: is_cached(source), seconds: started.elapsed().as_secs_f64() })
+        Ok(Sampled { results, cached: is_cached(source), seconds: started.elapsed().as_secs_f64() })
     }
 
     /// An embedding that the prior samples for the plan's caption and seed.
@@ -283,10 +316,9 @@ impl Pipeline {
         context: &RequestContext,
         text: &str,
     ) -> Result<Embedding, Error> {
-        let info = self.stages.text_encoder_info(context).await?;
-        let encoded = context.run(names::TEXT_ENCODER, self.encode_one(context, &info, text)).await?;
+        let encoded = context.run(names::TEXT_ENCODER, self.encode_one(context, text)).await?;
         let missing = || Error::internal("the text encoder answered without an embedding", "no embedding");
-        encoded.0.embedding.ok_or_else(missing)
+        encoded.encoding.embedding.ok_or_else(missing)
     }
 
     /// Asks the decoder and waits for its last message.
@@ -301,9 +333,7 @@ impl Pipeline {
         let mut stream = ways.decoder.enter(&self.waiting, call).await?;
         ways.begin();
         let result = loop {
-            let message =
-                stream.message().await.map_err(|status| Error::from_status(names::DECODER, &status))?;
-            match message.map(|message| message.event) {
+            match stream.message().await?.map(|message| message.event) {
                 Some(Some(DecodeEvent::Progress(progress))) => events.progress(Stage::Decoder, progress),
                 Some(Some(DecodeEvent::Preview(preview))) => {
                     events.preview(&self.pictures, Stage::Decoder, preview).await;
@@ -337,9 +367,7 @@ impl Pipeline {
         let call = || self.stages.upsample(context, request.clone());
         let mut stream = ways.upsampler.enter(&self.waiting, call).await?;
         let result = loop {
-            let message =
-                stream.message().await.map_err(|status| Error::from_status(names::UPSAMPLER, &status))?;
-            match message.map(|message| message.event) {
+            match stream.message().await?.map(|message| message.event) {
                 Some(Some(UpsampleEvent::Progress(progress))) => events.progress(Stage::Upsampler, progress),
                 Some(Some(UpsampleEvent::Preview(preview))) => {
                     events.preview(&self.pictures, Stage::Upsampler, preview).await;
@@ -364,9 +392,7 @@ impl Pipeline {
         let call = || self.stages.sample_prior(&context, request.clone());
         let mut stream = ways.prior.enter(&self.waiting, call).await?;
         let results = loop {
-            let message =
-                stream.message().await.map_err(|status| Error::from_status(names::PRIOR, &status))?;
-            match message.map(|message| message.event) {
+            match stream.message().await?.map(|message| message.event) {
                 Some(Some(PriorEvent::Progress(progress))) => events.progress(Stage::Prior, progress),
                 Some(None) => {}
                 Some(Some(PriorEvent::Results(results))) => break results,
@@ -374,18 +400,17 @@ impl Pipeline {
             }
         };
         ways.prior.left();
-        self.stages.saw_prior(&results.model_fingerprint);
+        self.stages.saw_prior(&results);
         Ok(results)
     }
 }
 
-/// Everything that decides the prior's result. The dtype counts: bf16 gives other numbers than f32.
-fn prior_key(plan: &Plan, texts: &Texts, info: &ModelInfo, seed: u64) -> CacheKey {
+/// Everything that decides the prior's result but the prior.
+fn prior_question(plan: &Plan, texts: &Texts, seed: u64) -> CacheKeyBuilder {
     let negative = if plan.prior.is_guided() { plan.negative_prompt.as_str() } else { "" };
     CacheKey::builder()
-        .field("model", &info.fingerprint)
-        .field("dtype", &info.dtype)
-        .field("text model", &texts.info.fingerprint)
+        .field("text model", &texts.maker.fingerprint)
+        .field("text dtype", &texts.maker.dtype)
         .field("prompt", &plan.prompt)
         .field("negative", negative)
         .field("seed", seed.to_le_bytes())
@@ -395,7 +420,11 @@ fn prior_key(plan: &Plan, texts: &Texts, info: &ModelInfo, seed: u64) -> CacheKe
         .field("eta", plan.prior.eta.to_le_bytes())
         .field("clamped epsilon", [u8::from(plan.prior.clamped_epsilon)])
         .field("candidates", plan.candidates.to_le_bytes())
-        .finish()
+}
+
+/// The key of a question's answer by one model. The dtype counts: bf16 gives other numbers than f32.
+fn key_of(question: &CacheKeyBuilder, maker: &Maker) -> CacheKey {
+    question.clone().field("model", &maker.fingerprint).field("dtype", &maker.dtype).finish()
 }
 
 /// The image embedding, where no prior is asked: the outer option. The inner one is none for the caption alone.
@@ -408,7 +437,8 @@ fn given_embedding(plan: &Plan, texts: &Texts) -> Result<Option<Option<Embedding
             Some(Some(texts.prompt.embedding.clone().ok_or_else(missing)?))
         }
         ImageSource::Given(tensor) => {
-            Some(Some(Embedding { space: texts.info.space.clone(), tensor: Some(tensor.clone()) }))
+            let space = texts.prompt.embedding.as_ref().map(|text| text.space.clone()).unwrap_or_default();
+            Some(Some(Embedding { space, tensor: Some(tensor.clone()) }))
         }
     })
 }

@@ -1,10 +1,11 @@
 //! The gateway's gRPC service.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use futures::FutureExt;
 use futures::future::try_join_all;
-use tonic::{Request, Response, Status};
+use tonic::{Extensions, Request, Response, Status};
 use unclip_pictures::Pool;
 use unclip_proto::v1::unclip_service_server::{UnclipService, UnclipServiceServer};
 use unclip_proto::v1::{
@@ -17,18 +18,19 @@ use unclip_proto::v1::{
 };
 use unclip_service::{Error, MAX_MESSAGE_BYTES, RequestContext, Services, in_process};
 
-use crate::HttpArgs;
 use crate::cache::{Cache, CacheConfig};
 use crate::events::Events;
 use crate::http;
 use crate::pipeline::Pipeline;
 use crate::plan::{Plan, StageFacts};
-use crate::stages::Stages;
+use crate::stages::{Stages, names};
 use crate::toolbox::{self, EventStream};
+use crate::{HttpArgs, RequestArgs};
 
 /// The gateway.
 pub struct Gateway {
     pipeline: Pipeline,
+    default_deadline: Option<Duration>,
 }
 
 impl Gateway {
@@ -36,9 +38,22 @@ impl Gateway {
     ///
     /// # Errors
     /// A Redis address that does not parse. A Redis that is down is no error.
-    pub fn new(stages: Stages, cache: CacheConfig, pictures: Pool) -> Result<Self, Error> {
+    pub fn new(
+        stages: Stages,
+        cache: CacheConfig,
+        requests: &RequestArgs,
+        pictures: Pool,
+    ) -> Result<Self, Error> {
         let (cache, waiting) = (Arc::new(Cache::new(cache)?), Arc::default());
-        Ok(Self { pipeline: Pipeline { stages, cache, pictures, waiting } })
+        let pipeline = Pipeline { stages, cache, pictures, waiting };
+        Ok(Self { pipeline, default_deadline: requests.default_deadline() })
+    }
+
+    /// A request's context, with a deadline where it brought none.
+    fn context(&self, extensions: &Extensions) -> RequestContext {
+        let context = RequestContext::of(extensions);
+        let default = || Instant::now().checked_add(self.default_deadline?);
+        RequestContext { deadline: context.deadline.or_else(default), ..context }
     }
 
     /// Adds the gateway to a server: its gRPC service, and the HTTP interfaces that call it.
@@ -62,39 +77,40 @@ impl UnclipService for Gateway {
         &self,
         request: Request<GenerateImageRequest>,
     ) -> Result<Response<Self::GenerateImageStream>, Status> {
-        let context = RequestContext::of(request.extensions());
+        let context = self.context(request.extensions());
         let request = request.into_inner();
         // What no stage needs to be asked for is refused at once.
         let asks_prior = Plan::new(&request, &StageFacts::UNKNOWN).map_err(Error::from)?.asks_prior();
-        let pipeline = self.pipeline.clone();
+        let (pipeline, whole) = (self.pipeline.clone(), context.clone());
         let work = |events| draw_all(pipeline, context, request, asks_prior, events);
-        Ok(Response::new(toolbox::run(work, |()| None).await?))
+        Ok(Response::new(toolbox::run(&whole, work, |()| None).await?))
     }
 
     async fn encode_text(
         &self,
         request: Request<UnclipServiceEncodeTextRequest>,
     ) -> Result<Response<UnclipServiceEncodeTextResponse>, Status> {
-        let context = RequestContext::of(request.extensions());
-        let encoded = toolbox::encode_texts(&self.pipeline, &context, request.get_ref()).await?;
-        Ok(Response::new(encoded))
+        let context = self.context(request.extensions());
+        let encoded = toolbox::encode_texts(&self.pipeline, &context, request.get_ref()).boxed();
+        Ok(Response::new(context.run(names::TEXT_ENCODER, encoded).await?))
     }
 
     async fn encode_image(
         &self,
         request: Request<UnclipServiceEncodeImageRequest>,
     ) -> Result<Response<UnclipServiceEncodeImageResponse>, Status> {
-        let context = RequestContext::of(request.extensions());
-        let encoded = toolbox::encode_images(&self.pipeline, &context, request.into_inner()).await?;
-        Ok(Response::new(encoded))
+        let context = self.context(request.extensions());
+        let encoded = toolbox::encode_images(&self.pipeline, &context, request.into_inner()).boxed();
+        Ok(Response::new(context.run(names::IMAGE_ENCODER, encoded).await?))
     }
 
     async fn classify(
         &self,
         request: Request<ClassifyRequest>,
     ) -> Result<Response<ClassifyResponse>, Status> {
-        let context = RequestContext::of(request.extensions());
-        Ok(Response::new(toolbox::classify(&self.pipeline, &context, request.into_inner()).await?))
+        let context = self.context(request.extensions());
+        let classified = toolbox::classify(&self.pipeline, &context, request.into_inner()).boxed();
+        Ok(Response::new(context.run("pipeline", classified).await?))
     }
 
     async fn compute_basis(
@@ -110,7 +126,7 @@ impl UnclipService for Gateway {
         &self,
         request: Request<ReconstructImageRequest>,
     ) -> Result<Response<Self::ReconstructImageStream>, Status> {
-        let context = RequestContext::of(request.extensions());
+        let context = self.context(request.extensions());
         Ok(Response::new(toolbox::reconstruct(self.pipeline.clone(), context, request.into_inner()).await?))
     }
 
@@ -120,7 +136,7 @@ impl UnclipService for Gateway {
         &self,
         request: Request<VaryImageRequest>,
     ) -> Result<Response<Self::VaryImageStream>, Status> {
-        let context = RequestContext::of(request.extensions());
+        let context = self.context(request.extensions());
         Ok(Response::new(toolbox::vary(self.pipeline.clone(), context, request.into_inner()).await?))
     }
 
@@ -130,7 +146,7 @@ impl UnclipService for Gateway {
         &self,
         request: Request<InvertImageRequest>,
     ) -> Result<Response<Self::InvertImageStream>, Status> {
-        let context = RequestContext::of(request.extensions());
+        let context = self.context(request.extensions());
         Ok(Response::new(toolbox::invert(self.pipeline.clone(), context, request.into_inner()).await?))
     }
 
@@ -140,7 +156,7 @@ impl UnclipService for Gateway {
         &self,
         request: Request<InterpolateImagesRequest>,
     ) -> Result<Response<Self::InterpolateImagesStream>, Status> {
-        let context = RequestContext::of(request.extensions());
+        let context = self.context(request.extensions());
         Ok(Response::new(toolbox::interpolate(self.pipeline.clone(), context, request.into_inner()).await?))
     }
 
@@ -150,7 +166,7 @@ impl UnclipService for Gateway {
         &self,
         request: Request<DiffImageRequest>,
     ) -> Result<Response<Self::DiffImageStream>, Status> {
-        let context = RequestContext::of(request.extensions());
+        let context = self.context(request.extensions());
         Ok(Response::new(toolbox::diff(self.pipeline.clone(), context, request.into_inner()).await?))
     }
 
@@ -160,7 +176,7 @@ impl UnclipService for Gateway {
         &self,
         request: Request<EditImageRequest>,
     ) -> Result<Response<Self::EditImageStream>, Status> {
-        let context = RequestContext::of(request.extensions());
+        let context = self.context(request.extensions());
         Ok(Response::new(toolbox::edit(self.pipeline.clone(), context, request.into_inner()).await?))
     }
 
@@ -168,14 +184,17 @@ impl UnclipService for Gateway {
         &self,
         request: Request<ListModelsRequest>,
     ) -> Result<Response<ListModelsResponse>, Status> {
-        let context = RequestContext::of(request.extensions());
+        let context = self.context(request.extensions());
         let stages = &self.pipeline.stages;
-        let (text_encoder, prior, decoder, upsampler) = tokio::try_join!(
-            stages.text_encoder_info(&context),
-            stages.prior_info(&context),
-            stages.decoder_info(&context),
-            stages.upsampler_info(&context),
-        )?;
+        let infos = async {
+            tokio::try_join!(
+                stages.text_encoder_info(),
+                stages.prior_info(),
+                stages.decoder_info(),
+                stages.upsampler_info(),
+            )
+        };
+        let (text_encoder, prior, decoder, upsampler) = context.run("pipeline", infos).await?;
         Ok(Response::new(ListModelsResponse { models: vec![text_encoder, prior, decoder, upsampler] }))
     }
 }

@@ -56,10 +56,20 @@ impl Server {
         }
     }
 
+    /// Another server in the place of this one, at its port: what a roll-out does. This one is killed first.
+    pub async fn replace(&mut self, bundle: &Path, arguments: &[&str]) {
+        self.kill();
+        let listen = self.address.to_string();
+        let arguments = [&stage_arguments(bundle)[..], arguments].concat();
+        *self = match Self::try_start_at(&self.name.clone(), &listen, &arguments).await {
+            Ok(server) => server,
+            Err(log) => panic!("{} did not start again:\n{log}", self.name),
+        };
+    }
+
     /// As [`Server::start`] for a stage of the bundle at `bundle`, with one thread: several servers run on few cores.
     pub async fn stage(name: &str, bundle: &Path, arguments: &[&str]) -> Self {
-        let bundle = ["--bundle", bundle.to_str().unwrap(), "--threads", "1"];
-        Self::start(name, &[&bundle, arguments].concat()).await
+        Self::start(name, &[&stage_arguments(bundle)[..], arguments].concat()).await
     }
 
     /// As [`Server::start`].
@@ -67,8 +77,12 @@ impl Server {
     /// # Errors
     /// What a program wrote to standard error that ended instead of serving.
     pub async fn try_start(name: &str, arguments: &[&str]) -> Result<Self, String> {
+        Self::try_start_at(name, "127.0.0.1:0", arguments).await
+    }
+
+    async fn try_start_at(name: &str, listen: &str, arguments: &[&str]) -> Result<Self, String> {
         for _ in 0..10 {
-            match Self::launch(name, arguments).await {
+            match Self::launch(name, listen, arguments).await {
                 Ok(server) => return Ok(server),
                 Err(Failure::PortTaken) => {}
                 Err(Failure::Ended(log)) => return Err(log),
@@ -77,19 +91,12 @@ impl Server {
         panic!("no port for metrics was free in 10 tries")
     }
 
-    async fn launch(name: &str, arguments: &[&str]) -> Result<Self, Failure> {
+    async fn launch(name: &str, listen: &str, arguments: &[&str]) -> Result<Self, Failure> {
         let metrics = free_address();
         let mut command = clean_command(name.split(' ').next().unwrap());
         let mut child = command
             .args(name.split(' ').skip(1))
-            .args([
-                "--listen",
-                "127.0.0.1:0",
-                "--log-format",
-                "json",
-                "--metrics-listen",
-                &metrics.to_string(),
-            ])
+            .args(["--listen", listen, "--log-format", "json", "--metrics-listen", &metrics.to_string()])
             .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -222,6 +229,10 @@ impl Log {
             (line["message"] == "serving").then(|| line["address"].as_str()?.parse().ok())?
         })
     }
+}
+
+fn stage_arguments(bundle: &Path) -> [&str; 4] {
+    ["--bundle", bundle.to_str().unwrap(), "--threads", "1"]
 }
 
 /// A command of a program that reads none of the caller's settings but where ONNX Runtime is.

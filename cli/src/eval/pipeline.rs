@@ -5,7 +5,7 @@ use std::future::Future;
 use anyhow::{Context as _, anyhow};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use indicatif::{ProgressBar, ProgressStyle};
-use unclip_gateway::{CacheArgs, HttpArgs};
+use unclip_gateway::{CacheArgs, HttpArgs, RequestArgs};
 use unclip_proto::v1::generate_image_response::Event;
 use unclip_proto::v1::image_encoder_service_client::ImageEncoderServiceClient;
 use unclip_proto::v1::unclip_service_client::UnclipServiceClient;
@@ -77,6 +77,7 @@ impl Pipeline {
             },
             onnxruntime: args.onnxruntime.clone(),
             cache: CacheArgs::in_memory(),
+            requests: RequestArgs::unlimited(),
             http: HttpArgs::default(),
             pictures: PictureArgs::default(),
         };

@@ -31,8 +31,8 @@ async fn handle(mut request: Request, next: Next) -> Response {
         metrics::counter!(metric_names::REQUEST_ERRORS, &labels).increment(1);
     }
     let seconds = started.elapsed().as_secs_f64();
-    // Health checks and reflection would drown the rest.
-    if method.service.starts_with("grpc.") {
+    // Health checks, reflection and gateways that ask all the time would drown the rest.
+    if method.service.starts_with("grpc.") || method.name == "GetModelInfo" {
         tracing::debug!(parent: &span, code, seconds, "answered");
     } else {
         tracing::info!(parent: &span, code, seconds, "answered");

@@ -23,6 +23,10 @@ pub struct TransportError(#[source] BoxError);
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// The time between two pings, and how long one may stay without an answer: then the host is gone without a word, and the
+/// next call connects anew.
+const KEEP_ALIVE: Duration = Duration::from_secs(10);
+
 /// The way to a server at `address`, see [`server_url`]. It connects at the first call and again after a loss.
 ///
 /// # Errors
@@ -36,7 +40,8 @@ pub fn connect(flag: &str, address: &str) -> Result<Transport, Error> {
     let channel = endpoint
         .connect_timeout(CONNECT_TIMEOUT)
         .tcp_nodelay(true)
-        .http2_keep_alive_interval(Duration::from_secs(20))
+        .http2_keep_alive_interval(KEEP_ALIVE)
+        .keep_alive_timeout(KEEP_ALIVE)
         .keep_alive_while_idle(true)
         .initial_stream_window_size(4 << 20)
         .initial_connection_window_size(16 << 20)

@@ -2,7 +2,7 @@
 
 use unclip_bundle::{Bundle, BundleError, Manifest};
 use unclip_proto::v1::{Embedding, ModelInfo, Tensor, TextEncoding};
-use unclip_proto::{FieldError, PlainText, TextShape, required};
+use unclip_proto::{FieldError, Maker, PlainText, TextShape, required};
 use unclip_service::Error;
 
 /// A stage's model info, and the checks on what other stages send it.
@@ -66,9 +66,9 @@ impl StageInfo {
         [3, self.model.height as usize, self.model.width as usize]
     }
 
-    /// The fingerprint of the stage's model.
-    pub fn fingerprint(&self) -> String {
-        self.model.fingerprint.clone()
+    /// What stands in the stage's results for whoever made them.
+    pub fn maker(&self) -> Maker {
+        Maker::from(&self.model)
     }
 
     /// The sizes of a text encoding that this stage takes.

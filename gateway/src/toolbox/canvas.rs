@@ -4,7 +4,7 @@ use image::RgbImage;
 use unclip_pictures::{Mask, Picture, decode_in, fit, fit_mask};
 use unclip_proto::FieldError;
 use unclip_proto::v1::{EditImageRequest, Keep, MaskMode, ModelInfo, Tensor};
-use unclip_service::{Error, RequestContext};
+use unclip_service::Error;
 
 use super::invert::tensor;
 use crate::pipeline::{Keeps, Pipeline};
@@ -54,13 +54,12 @@ impl Canvas {
     /// A damaged file, sizes that differ, or a mask that frees nothing.
     pub(super) async fn read(
         pipeline: &Pipeline,
-        context: &RequestContext,
         request: &EditImageRequest,
         resample: u32,
     ) -> Result<Self, Error> {
         let mode = mode(request)?;
-        let decoder = pipeline.stages.decoder_info(context).await?;
-        let sizes = Sizes::of(&decoder, &pipeline.stages.upsampler_info(context).await?);
+        let decoder = pipeline.stages.decoder_info().await?;
+        let sizes = Sizes::of(&decoder, &pipeline.stages.upsampler_info().await?);
         let reduce = move |picture| Ok::<_, Error>(Fitted::of(&picture, sizes));
         let Fitted { size, pixels, freed } =
             decode_in(&pipeline.pictures, "image", request.image.clone(), reduce).await?;

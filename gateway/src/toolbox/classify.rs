@@ -70,7 +70,7 @@ pub(crate) async fn classify(
         check_same_space(latent.field(), &picture, label)?;
         cosines.push(cosine(&picture, label)?);
     }
-    let own = pipeline.stages.text_encoder_info(context).await?.logit_scale;
+    let own = pipeline.stages.text_encoder_info().await?.logit_scale;
     let logit_scale = request.logit_scale.or(own).unwrap_or(LOGIT_SCALE);
     Ok(ClassifyResponse { probabilities: softmax(&cosines, logit_scale), cosines, logit_scale })
 }

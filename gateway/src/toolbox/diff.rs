@@ -35,6 +35,7 @@ pub(crate) async fn diff(
     let latent = LatentPlan::read(&pipeline, "latent", request.latent, false).await?;
     let captions = [request.from_caption, request.to_caption];
     run(
+        &context.clone(),
         |events| async move {
             let watch = events.of_image(0);
             let z_i = latent.embedding(&pipeline, &context, plan.seed, &watch).await?;

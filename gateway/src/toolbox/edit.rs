@@ -36,8 +36,9 @@ pub(crate) async fn edit(
         let (low, high) = (RESAMPLE.start(), RESAMPLE.end());
         return Err(FieldError::out_of_range("resample", resample, low, high).into());
     }
-    let canvas = Canvas::read(&pipeline, &context, &request, resample).await?;
+    let canvas = Canvas::read(&pipeline, &request, resample).await?;
     run(
+        &context.clone(),
         |events| async move {
             let edit = Edit::new(&pipeline, &context, canvas, &request, resample).await?;
             let texts = pipeline.encode(&context, &plan).await?;

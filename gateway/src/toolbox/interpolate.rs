@@ -31,6 +31,7 @@ pub(crate) async fn interpolate(
     let from = LatentPlan::read(&pipeline, "from", request.from, true).await?;
     let to = LatentPlan::read(&pipeline, "to", request.to, true).await?;
     run(
+        &context.clone(),
         |events| async move {
             let watch = events.of_image(0);
             let texts = pipeline.encode(&context, &plan).await?;
@@ -44,7 +45,7 @@ pub(crate) async fn interpolate(
                 return Err(Error::internal("the request failed; try again", "not two ends"));
             };
             check_same_space(to.field(), &to_end.embedding, &from_end.embedding)?;
-            let shape = pipeline.stages.decoder_info(&context).await?;
+            let shape = pipeline.stages.decoder_info().await?;
             let shape = [3, shape.height as usize, shape.width as usize];
             let frames = (0..count).map(|index| {
                 let t = share(index, count);

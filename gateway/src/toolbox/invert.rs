@@ -29,10 +29,11 @@ pub(crate) async fn invert(
     let inversion = InversionPlan::new(request.inversion.as_ref(), STEPS)?;
     let picture = Picture::read(&pipeline, "image", request.image).await?;
     run(
+        &context.clone(),
         |events| async move {
             let events = events.of_image(0);
             let inverted = there_and_back(&pipeline, &context, &picture, inversion, &events).boxed();
-            context.run("pipeline", inverted).await
+            inverted.await
         },
         |result| Some(InvertImageResponse { event: Some(Event::Result(result)) }),
     )
@@ -92,7 +93,7 @@ pub(super) async fn run_inversion(
     inversion: InversionPlan,
     events: &ImageEvents,
 ) -> Result<Inverted, Error> {
-    let info = pipeline.stages.decoder_info(context).await?;
+    let info = pipeline.stages.decoder_info().await?;
     let fitted = move |picture: unclip_pictures::Picture| {
         Ok::<_, Error>(tensor(&fit(&picture.pixels, info.width, info.height)))
     };
@@ -109,8 +110,7 @@ pub(super) async fn run_inversion(
     let mut stream = ways.decoder.enter(&pipeline.waiting, call).await?;
     ways.begin();
     loop {
-        let message = stream.message().await.map_err(|status| Error::from_status(names::DECODER, &status))?;
-        match message.map(|message| message.event) {
+        match stream.message().await?.map(|message| message.event) {
             Some(Some(InvertEvent::Progress(progress))) => events.progress(Stage::Inversion, progress),
             Some(Some(InvertEvent::Result(result))) => {
                 ways.decoder.left();

@@ -27,6 +27,7 @@ pub(crate) async fn reconstruct(
     let plan = settled(&pipeline, &context, false, make).await?;
     let latent = LatentPlan::read(&pipeline, "latent", request.latent, false).await?;
     run(
+        &context.clone(),
         |events| async move {
             let watch = events.of_image(0);
             let texts = pipeline.encode(&context, &plan).await?;

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
 
-use futures::{Stream, StreamExt};
+use futures::{FutureExt, Stream, StreamExt};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 use tracing::Instrument;
@@ -15,7 +15,7 @@ use unclip_proto::v1::{
     edit_image_response, interpolate_images_response, invert_image_response, reconstruct_image_response,
     vary_image_response,
 };
-use unclip_service::Error;
+use unclip_service::{Error, RequestContext};
 
 use crate::events::Events;
 
@@ -26,12 +26,13 @@ pub(crate) type EventStream<M> = Pin<Box<dyn Stream<Item = Result<M, Status>> + 
 /// clients retry by; after it there is only the stream's end.
 const HEAD_WAITS: Duration = Duration::from_secs(15);
 
-/// Streams the events of `work`, and at the end what `last` makes of its result. When the client goes away, `work` is
-/// dropped, down to the stages.
+/// Streams the events of `work`, and at the end what `last` makes of its result. When the client goes away or the deadline
+/// passes, `work` is dropped, down to the stages.
 ///
 /// # Errors
 /// Those of `work` before the decoder has taken it.
 pub(crate) async fn run<M, R, W>(
+    context: &RequestContext,
     work: impl FnOnce(Events) -> W,
     last: impl FnOnce(R) -> Option<M> + Send + 'static,
 ) -> Result<EventStream<M>, Error>
@@ -42,11 +43,12 @@ where
 {
     let (events, receiver) = Events::channel();
     let (result, mut ended) = tokio::sync::oneshot::channel();
-    let (work, ways) = (work(events.clone()), events.ways.clone());
+    let (context, ways) = (context.clone(), events.ways.clone());
+    let work = work(events.clone()).boxed();
     let watched = async move {
         tokio::select! {
             // A failed send means that the client is gone.
-            done = work => drop(result.send(done.map(last))),
+            done = context.run("pipeline", work) => drop(result.send(done.map(last))),
             () = events.closed() => tracing::info!("the client is gone"),
         }
     };

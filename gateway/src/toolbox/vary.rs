@@ -25,6 +25,7 @@ pub(crate) async fn vary(
     let latent = LatentPlan::read(&pipeline, "latent", request.latent, false).await?;
     let same = knows_noise && is_determined(&plan);
     run(
+        &context.clone(),
         |events| async move {
             let embedding = latent.embedding(&pipeline, &context, plan.seed, &events.of_image(0)).await?;
             let texts = pipeline.encode(&context, &plan).await?;

@@ -1,7 +1,6 @@
 //! A cluster of three real nodes.
 
 use redis::aio::MultiplexedConnection;
-use tempfile::TempDir;
 use unclip_gateway::cache::{Cache, RedisConfig, Source};
 
 use crate::redis_server::{RedisServer, free_port};
@@ -9,15 +8,12 @@ use crate::support::{HOUR, Metrics, Model, command, patient, poll_until, remote,
 
 struct RedisCluster {
     nodes: Vec<RedisServer>,
-    _folders: Vec<TempDir>,
 }
 
 impl RedisCluster {
     /// Three nodes that share the 16,384 slots.
     async fn start() -> Self {
-        let folders: Vec<_> = (0..3).map(|_| tempfile::tempdir().unwrap()).collect();
-        let nodes: Vec<_> = folders.iter().map(node).collect();
-        let cluster = Self { nodes, _folders: folders };
+        let cluster = Self { nodes: (0..3).map(|_| node()).collect() };
         let connections = cluster.connections().await;
         for (connection, (first, last)) in connections.iter().zip([(0, 5460), (5461, 10922), (10923, 16383)])
         {
@@ -53,9 +49,8 @@ impl RedisCluster {
     }
 }
 
-fn node(folder: &TempDir) -> RedisServer {
-    let (folder, bus) = (folder.path().display().to_string(), free_port().to_string());
-    RedisServer::start_with(&["--cluster-enabled", "yes", "--cluster-port", &bus, "--dir", &folder])
+fn node() -> RedisServer {
+    RedisServer::start_with(&["--cluster-enabled", "yes", "--cluster-port", &free_port().to_string()])
 }
 
 #[tokio::test]

@@ -112,8 +112,7 @@ fn sentinel(master: &RedisServer, password: &str) -> (RedisServer, tempfile::Tem
 async fn sentinels_are_asked_for_the_master_before_and_after_a_failover() {
     let metrics = Metrics::record();
     let (master, replica, model) = (RedisServer::start(), RedisServer::start(), Model::default());
-    let successor = replica.connect().await;
-    make_replica(&successor, &master).await;
+    make_replica(&replica.connect().await, &master).await;
     let password = "of-the-sentinels";
     let (sentinel, _folder) = sentinel(&master, password);
     let nobody = free_port();
@@ -138,11 +137,12 @@ async fn sentinels_are_asked_for_the_master_before_and_after_a_failover() {
     })
     .await;
     poll_until("the master", async || {
-        let role: Vec<redis::Value> = command(&successor, &["ROLE"]).await;
-        role.first() == Some(&redis::Value::BulkString(b"master".to_vec()))
+        // Sentinels close the connections of servers whose role they change.
+        let role = redis::cmd("ROLE").query_async(&mut replica.connect().await).await;
+        role.is_ok_and(|role: Vec<redis::Value>| role[0] == redis::Value::BulkString(b"master".to_vec()))
     })
     .await;
-    // The old master keeps its connections, as a replica.
+    let successor = replica.connect().await;
     let () = command(&successor, &["SELECT", "3"]).await;
     poll_until("stored at the new master", async || {
         model.ask(&cache, "a dog").await;

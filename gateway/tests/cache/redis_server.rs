@@ -7,12 +7,15 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, IntoConnectionInfo, RedisConnectionInfo};
+use tempfile::TempDir;
 
 /// Runs until it is dropped, on a port that was free.
 pub(crate) struct RedisServer {
     port: u16,
     arguments: Vec<String>,
     child: Child,
+    /// What it writes when it replicates or is told to; another server must not start with that.
+    _folder: TempDir,
     /// Kept open, so that the server can go on writing its log.
     _log: BufReader<ChildStdout>,
 }
@@ -34,10 +37,12 @@ impl RedisServer {
 
     /// `None` when the server ends before it is ready.
     fn launch(port: u16, first: &[&str], arguments: Vec<String>) -> Option<Self> {
-        let number = port.to_string();
+        let (number, folder) = (port.to_string(), tempfile::tempdir().unwrap());
         let mut child = Command::new("redis-server")
             .args(first)
             .args(["--bind", "127.0.0.1", "--port", &number, "--save", "", "--appendonly", "no"])
+            .arg("--dir")
+            .arg(folder.path())
             .args(arguments.iter().map(|argument| argument.replace("PORT", &number)))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -52,7 +57,7 @@ impl RedisServer {
             .lines()
             .map_while(Result::ok)
             .any(|line| line.contains("eady to accept connections") || line.contains("+monitor master"));
-        let mut server = Self { port, arguments, child, _log: log };
+        let mut server = Self { port, arguments, child, _folder: folder, _log: log };
         if !ready {
             server.kill();
         }

@@ -25,11 +25,14 @@ impl Model {
         self.0.load(Ordering::SeqCst)
     }
 
-    pub(crate) fn compute(&self, text: &str) -> impl Future<Output = Result<String, Error>> + Send + 'static {
-        let (calls, answer) = (Arc::clone(&self.0), format!("{text}!"));
+    pub(crate) fn compute(
+        &self,
+        text: &str,
+    ) -> impl Future<Output = Result<(String, CacheKey), Error>> + Send + 'static {
+        let (calls, answer, key) = (Arc::clone(&self.0), format!("{text}!"), key(text));
         async move {
             calls.fetch_add(1, Ordering::SeqCst);
-            Ok(answer)
+            Ok((answer, key))
         }
     }
 

@@ -68,7 +68,7 @@ impl ImageEncoderService for ImageEncoder {
         let space = &self.info.model.space;
         Ok(Response::new(EncodeImageResponse {
             embeddings: embeddings.iter().map(|values| Embedding::new(space, values)).collect(),
-            model_fingerprint: self.info.fingerprint(),
+            model_fingerprint: self.info.maker().fingerprint,
         }))
     }
 

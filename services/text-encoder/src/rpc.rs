@@ -7,7 +7,7 @@ use unclip_proto::v1::{
     Embedding, EncodeTextRequest, EncodeTextResponse, Tensor, TextEncoderServiceGetModelInfoRequest,
     TextEncoderServiceGetModelInfoResponse, TextEncoding,
 };
-use unclip_proto::{FieldError, check_text};
+use unclip_proto::{FieldError, Maker, check_text};
 use unclip_service::{Error, MAX_MESSAGE_BYTES, RequestContext};
 use unclip_stage::{StageInfo, Worker};
 
@@ -71,7 +71,8 @@ impl TextEncoderService for TextEncoder {
         check(&request).map_err(Error::from)?;
         let encoded = context.run(STAGE, self.worker.call(request.texts)).await?;
         let encodings = encoded.iter().map(|encoded| self.message(encoded)).collect();
-        Ok(Response::new(EncodeTextResponse { encodings, model_fingerprint: self.info.fingerprint() }))
+        let Maker { fingerprint, dtype } = self.info.maker();
+        Ok(Response::new(EncodeTextResponse { encodings, model_fingerprint: fingerprint, dtype }))
     }
 
     async fn get_model_info(

@@ -207,7 +207,7 @@ impl Refusals {
         let ongoing = self.ongoing.swap(fault.is_some(), Ordering::Relaxed);
         match fault {
             Some(error) if !ongoing => {
-                tracing::warn!(%error, "Redis refuses {}; the rest goes on", self.what)
+                tracing::warn!(%error, "Redis refuses {}; the rest goes on", self.what);
             }
             None if ongoing => tracing::info!("Redis takes {} again", self.what),
             _ => {}

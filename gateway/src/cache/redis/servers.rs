@@ -24,7 +24,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// What connects. A clone is the same.
 #[derive(Clone)]
 pub(super) enum Servers {
-    Server(Client),
+    Server(Box<Client>),
     Sentinels(Arc<Mutex<SentinelClient>>),
     Cluster(Box<ClusterClient>),
 }
@@ -58,9 +58,9 @@ impl Servers {
 
     fn open(address: Address, certificates: Option<TlsCertificates>) -> Result<Self, RedisError> {
         Ok(match (address, certificates) {
-            (Address::Server(info), None) => Self::Server(Client::open(info)?),
+            (Address::Server(info), None) => Self::Server(Box::new(Client::open(info)?)),
             (Address::Server(info), Some(certificates)) => {
-                Self::Server(Client::build_with_tls(info, certificates)?)
+                Self::Server(Box::new(Client::build_with_tls(info, certificates)?))
             }
             (Address::Sentinels { sentinels, master, redis }, certificates) => {
                 let client = sentinel_client(sentinels, &master, &redis, certificates)?;
