@@ -1,10 +1,11 @@
 # Every target is a command anyone can type; `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-tests setup-tools build demo test screenshots train-smoke lint fmt docs train-data evaluate fixtures fixtures-emoji fixtures-samplers bench-reference bench-invariance clean
+.PHONY: help setup setup-tests setup-tools build demo test attack screenshots train-smoke lint fmt docs train-data evaluate fixtures fixtures-emoji fixtures-samplers bench-reference bench-invariance clean
 
 PROMPT ?= a red heart
 BUNDLE ?= models/emoji
 OUT    ?= out/demo.png
+PROGRAM ?= target/debug/unclip
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1 \t\2/p' $(MAKEFILE_LIST) | expand -t 28
@@ -40,6 +41,11 @@ test: setup-tests ## Run every test
 
 screenshots: setup-tests ## Take docs/images/page-*.jpg anew, of the page with models/emoji
 	cargo test --package unclip-tests --test page -- --ignored --exact screenshots
+
+attack: setup ## Attack a server of this build as a hostile network would, and print what it cost: make attack [PROGRAM=FILE]
+	cargo build --package unclip
+	rm -rf out/attack && target/debug/unclip import tests/fixtures/tiny/bundle -o out/attack/bundle
+	python3 bench/attack/attack.py --program "$(PROGRAM)" --bundle out/attack/bundle --json out/attack/figures.json
 
 train-smoke: setup ## A few steps of every trainer, resumed and exported (part of `make test`)
 	cargo test --package unclip-training --test smoke

@@ -154,9 +154,30 @@ pub struct HttpArgs {
     /// Memory for pictures that are fetched by their address within 60 minutes, in MiB; the oldest go first
     #[arg(long, env = "UNCLIP_PICTURES_MIB", default_value_t = 256, value_parser = value_parser!(u32).range(1..=65_536), value_name = "MIB")]
     pub pictures_mib: u32,
-    /// Memory for uploads under way, in MiB; beyond it they are refused with 503
-    #[arg(long, env = "UNCLIP_UPLOADS_MIB", default_value_t = 512, value_parser = value_parser!(u32).range(64..=65_536), value_name = "MIB")]
-    pub uploads_mib: u32,
+}
+
+impl HttpArgs {
+    /// The address of `--public-url`, without a slash at its end.
+    ///
+    /// # Errors
+    /// What is no address.
+    pub(crate) fn reached_at(&self) -> Result<Option<Uri>, Error> {
+        self.public_url.as_deref().map(reached_at).transpose()
+    }
+}
+
+fn reached_at(url: &str) -> Result<Uri, Error> {
+    let uri = url.trim_end_matches('/').parse::<Uri>().ok();
+    let usable = uri.filter(|uri| {
+        let is_http = matches!(uri.scheme_str(), Some("http" | "https"));
+        is_http && uri.authority().is_some() && uri.query().is_none()
+    });
+    usable.ok_or_else(|| {
+        let message = format!(
+            "--public-url: `{url}` is no address; give http://HOST or https://HOST, with a path if need be"
+        );
+        Error::new(Code::InvalidArgument, message)
+    })
 }
 
 impl Default for HttpArgs {
@@ -167,7 +188,6 @@ impl Default for HttpArgs {
             openai_models: ModelNames::Any,
             openai_strict: false,
             pictures_mib: 256,
-            uploads_mib: 512,
         }
     }
 }
@@ -179,4 +199,21 @@ pub enum ModelNames {
     Any,
     /// Names that are not listed are refused.
     Listed,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_public_url_is_an_address() {
+        assert_eq!(
+            reached_at("https://pictures.example/unclip/").unwrap(),
+            "https://pictures.example/unclip"
+        );
+        for bad in ["pictures.example", "ftp://pictures.example", "http://", "https://a/?b=c", ""] {
+            let text = reached_at(bad).unwrap_err().to_string();
+            assert!(text.starts_with(&format!("--public-url: `{bad}` is no address")), "{text}");
+        }
+    }
 }

@@ -34,8 +34,10 @@ fn main() -> ExitCode {
 
 #[tokio::main]
 async fn run(args: Args) -> anyhow::Result<()> {
-    args.server.telemetry.start("info")?;
-    let Args { stages, cache, requests, pictures, .. } = &args;
-    let gateway = Gateway::new(stages.stages()?, cache.config(), requests, pictures.pool())?;
-    args.server.serve(args.listen, gateway.add_to(Services::new(), &args.http)?).await
+    let load = async {
+        let Args { stages, cache, requests, pictures, .. } = &args;
+        let gateway = Gateway::new(stages.stages()?, cache.config(), requests, pictures.pool())?;
+        Ok(gateway.add_to(Services::new(), &args.http)?)
+    };
+    args.server.run(args.listen, load).await
 }

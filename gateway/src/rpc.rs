@@ -65,7 +65,11 @@ impl Gateway {
             .max_decoding_message_size(MAX_MESSAGE_BYTES)
             .max_encoding_message_size(MAX_MESSAGE_BYTES);
         let gateway = in_process(Services::new().with(service.clone()));
-        Ok(services.with(service).with_http(http::routes(&gateway, http)?))
+        let services = services.with(service).with_http(http::routes(&gateway, http)?, http::paths());
+        Ok(match http.reached_at()? {
+            Some(url) => services.reached_at(url),
+            None => services,
+        })
     }
 }
 

@@ -12,9 +12,9 @@ assert.ok(URL_OF_PAGE, "UNCLIP_PAGE_URL: missing; cargo test --test page sets it
 export const PATIENCE = 90_000;
 
 /** Debian's browser; it has no sandbox as root, in a container. */
-export async function launch() {
+export async function launch(flags = []) {
   const executablePath = execFileSync("sh", ["-c", "command -v chromium"], { encoding: "utf8" }).trim();
-  return chromium.launch({ executablePath, args: ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"] });
+  return chromium.launch({ executablePath, args: ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", ...flags] });
 }
 
 /**

@@ -72,7 +72,7 @@ impl Server {
         Self::start(name, &[&stage_arguments(bundle)[..], arguments].concat()).await
     }
 
-    /// As [`Server::start`].
+    /// As [`Server::start`]. Without `--listen`, at a port of 127.0.0.1 that is free.
     ///
     /// # Errors
     /// What a program wrote to standard error that ended instead of serving.
@@ -96,7 +96,8 @@ impl Server {
         let mut command = clean_command(name.split(' ').next().unwrap());
         let mut child = command
             .args(name.split(' ').skip(1))
-            .args(["--listen", listen, "--log-format", "json", "--metrics-listen", &metrics.to_string()])
+            .args(if arguments.contains(&"--listen") { vec![] } else { vec!["--listen", listen] })
+            .args(["--log-format", "json", "--metrics-listen", &metrics.to_string()])
             .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::null())

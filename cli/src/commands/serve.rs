@@ -19,8 +19,9 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
-    args.server.telemetry.start("info")?;
-    import_if_needed(&args.local.network.bundle.bundle)?;
-    let services = services(&args.local).await?;
-    args.server.serve(args.listen, services).await
+    let load = async {
+        import_if_needed(&args.local.network.bundle.bundle)?;
+        services(&args.local).await
+    };
+    args.server.run(args.listen, load).await
 }

@@ -1,5 +1,7 @@
 //! libtorch's OpenMP pools must wait passively.
 
+use crate::shutdown;
+
 /// Sees to it that OpenMP threads sleep while they wait, by starting this program again with `OMP_WAIT_POLICY=PASSIVE`
 /// if nobody has set it; blank is unset.
 ///
@@ -20,6 +22,7 @@ pub fn wait_passively() {
     if let Some(name) = arguments.next() {
         command.arg0(name);
     }
+    shutdown::hold();
     // `exec` returns only when it fails; then this process goes on as it is.
     let _ = command.args(arguments).env(VARIABLE, "PASSIVE").exec();
 }

@@ -5,11 +5,10 @@ use std::net::SocketAddr;
 
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
-use metrics_exporter_prometheus::PrometheusBuilder;
 use tracing_subscriber::EnvFilter;
 
-use crate::listen_address;
 use crate::redact::RedactedStderr;
+use crate::{listen_address, metrics_port};
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -56,13 +55,7 @@ impl TelemetryArgs {
             LogFormat::Json => logs.json().flatten_event(true).try_init(),
         }
         .map_err(|error| anyhow::anyhow!("logging can't start: {error}"))?;
-        if let Some(address) = self.metrics_listen {
-            PrometheusBuilder::new()
-                .with_http_listener(address)
-                .install()
-                .with_context(|| format!("--metrics-listen: {address} can't be bound"))?;
-        }
-        Ok(())
+        self.metrics_listen.map_or(Ok(()), metrics_port::serve)
     }
 }
 

@@ -29,7 +29,9 @@ fn main() -> ExitCode {
 
 #[tokio::main]
 async fn run(args: Args) -> anyhow::Result<()> {
-    args.server.telemetry.start("info")?;
-    let decoder = Decoder::start(&args.network, ComputePermit::new()).await?;
-    args.server.serve(args.listen, Services::new().with(decoder.into_service())).await
+    let load = async {
+        let decoder = Decoder::start(&args.network, ComputePermit::new()).await?;
+        Ok(Services::new().with(decoder.into_service()))
+    };
+    args.server.run(args.listen, load).await
 }

@@ -32,8 +32,10 @@ fn main() -> ExitCode {
 
 #[tokio::main]
 async fn run(args: Args) -> anyhow::Result<()> {
-    args.server.telemetry.start("info")?;
-    let (onnxruntime, permit) = (args.onnxruntime.path(), ComputePermit::new());
-    let encoder = ImageEncoder::start(&args.bundle, onnxruntime, permit, args.pictures.pool()).await?;
-    args.server.serve(args.listen, Services::new().with(encoder.into_service())).await
+    let load = async {
+        let (onnxruntime, permit) = (args.onnxruntime.path(), ComputePermit::new());
+        let encoder = ImageEncoder::start(&args.bundle, onnxruntime, permit, args.pictures.pool()).await?;
+        Ok(Services::new().with(encoder.into_service()))
+    };
+    args.server.run(args.listen, load).await
 }

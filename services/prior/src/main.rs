@@ -34,8 +34,10 @@ fn main() -> ExitCode {
 
 #[tokio::main]
 async fn run(args: Args) -> anyhow::Result<()> {
-    args.server.telemetry.start("info")?;
     let text_encoder = args.text_encoder.as_deref().map(|url| connect("--text-encoder", url)).transpose()?;
-    let prior = Prior::start(&args.network, ComputePermit::new(), text_encoder).await?;
-    args.server.serve(args.listen, Services::new().with(prior.into_service())).await
+    let load = async {
+        let prior = Prior::start(&args.network, ComputePermit::new(), text_encoder).await?;
+        Ok(Services::new().with(prior.into_service()))
+    };
+    args.server.run(args.listen, load).await
 }

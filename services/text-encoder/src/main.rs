@@ -30,7 +30,9 @@ fn main() -> ExitCode {
 
 #[tokio::main]
 async fn run(args: Args) -> anyhow::Result<()> {
-    args.server.telemetry.start("info")?;
-    let encoder = TextEncoder::start(&args.bundle, args.onnxruntime.path(), ComputePermit::new()).await?;
-    args.server.serve(args.listen, Services::new().with(encoder.into_service())).await
+    let load = async {
+        let encoder = TextEncoder::start(&args.bundle, args.onnxruntime.path(), ComputePermit::new()).await?;
+        Ok(Services::new().with(encoder.into_service()))
+    };
+    args.server.run(args.listen, load).await
 }

@@ -29,7 +29,9 @@ fn main() -> ExitCode {
 
 #[tokio::main]
 async fn run(args: Args) -> anyhow::Result<()> {
-    args.server.telemetry.start("info")?;
-    let upsampler = Upsampler::start(&args.network, ComputePermit::new()).await?;
-    args.server.serve(args.listen, Services::new().with(upsampler.into_service())).await
+    let load = async {
+        let upsampler = Upsampler::start(&args.network, ComputePermit::new()).await?;
+        Ok(Services::new().with(upsampler.into_service()))
+    };
+    args.server.run(args.listen, load).await
 }

@@ -8,9 +8,8 @@ use axum::http::uri::Authority;
 use axum::http::{HeaderMap, Uri, header};
 use unclip_proto::v1::unclip_service_client::UnclipServiceClient;
 use unclip_proto::v1::{ListModelsRequest, ModelInfo};
-use unclip_service::{Code, Error, MAX_MESSAGE_BYTES, RequestContext, Transport};
+use unclip_service::{Error, MAX_MESSAGE_BYTES, RequestContext, Transport};
 
-use super::budget::Budget;
 use super::error::ApiError;
 use super::files::Files;
 use crate::{HttpArgs, ModelNames};
@@ -30,7 +29,6 @@ pub(super) struct Settings {
     /// What can't be honoured is refused.
     pub(super) strict: bool,
     pub(super) files: Files,
-    pub(super) uploads: Arc<Budget>,
     /// When this server started, in seconds since 1970.
     pub(super) started: u64,
 }
@@ -39,12 +37,11 @@ impl Api {
     /// An API in front of this gateway.
     pub(super) fn new(gateway: Transport, args: &HttpArgs) -> Result<Self, Error> {
         let settings = Settings {
-            public_url: args.public_url.as_deref().map(public_url).transpose()?,
+            public_url: args.reached_at()?.map(|url| url.to_string().trim_end_matches('/').to_owned()),
             model_name: args.model_name.clone(),
             model_names: args.openai_models,
             strict: args.openai_strict,
             files: Files::new(u64::from(args.pictures_mib) << 20),
-            uploads: Budget::new((args.uploads_mib as usize) << 20),
             started: now(),
         };
         Ok(Self { gateway, settings: Arc::new(settings) })
@@ -93,21 +90,6 @@ fn host(uri: &Uri, headers: &HeaderMap) -> Option<Authority> {
     uri.authority().cloned().or_else(header)
 }
 
-fn public_url(url: &str) -> Result<String, Error> {
-    let problem = || {
-        let message = format!(
-            "--public-url: `{url}` is no address; give http://HOST or https://HOST, with a path if need be"
-        );
-        Error::new(Code::InvalidArgument, message)
-    };
-    let uri: Uri = url.parse().map_err(|_| problem())?;
-    let is_http = matches!(uri.scheme_str(), Some("http" | "https"));
-    match is_http && uri.authority().is_some() && uri.query().is_none() {
-        true => Ok(url.trim_end_matches('/').to_owned()),
-        false => Err(problem()),
-    }
-}
-
 /// Seconds since 1970.
 pub(super) fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs())
@@ -116,18 +98,6 @@ pub(super) fn now() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_public_url_is_an_address() {
-        assert_eq!(
-            public_url("https://pictures.example/unclip/").unwrap(),
-            "https://pictures.example/unclip"
-        );
-        for bad in ["pictures.example", "ftp://pictures.example", "http://", "https://a/?b=c", ""] {
-            let text = public_url(bad).unwrap_err().to_string();
-            assert!(text.starts_with(&format!("--public-url: `{bad}` is no address")), "{text}");
-        }
-    }
 
     #[test]
     fn the_host_comes_with_the_request() {

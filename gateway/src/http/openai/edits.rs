@@ -39,11 +39,10 @@ pub(super) async fn edit(State(api): State<Api>, request: Request) -> Result<Res
     respond(&api, wanted, Endpoint::Edits, news).await
 }
 
-/// Reads the request and hands it to the gateway. Its share of the memory for uploads is free again afterwards.
+/// Reads the request and hands it to the gateway.
 async fn begin(api: &Api, request: Request) -> Result<(Wanted, News), ApiError> {
     let (parts, body) = request.into_parts();
-    let share = api.settings().uploads.share();
-    let upload = Upload::new(body, MAX_BODY, &share);
+    let upload = Upload::new(body, MAX_BODY);
     let (fields, canvas) = match kind(&parts.headers)? {
         Kind::Form(boundary) => {
             let mut fields = upload.form(boundary).await?;

@@ -78,17 +78,6 @@ impl ApiError {
         Self { param: param.map(str::to_owned), ..error }
     }
 
-    /// A body that stopped coming.
-    pub(super) fn stalled(message: impl Into<String>) -> Self {
-        Self::new(StatusCode::REQUEST_TIMEOUT, "body_stalled", message)
-    }
-
-    /// No memory left for uploads.
-    pub(super) fn no_room(message: impl Into<String>) -> Self {
-        let error = Self::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", message);
-        Self { retry_after: Some(RETRY_UNAVAILABLE), ..error }
-    }
-
     /// No such route or picture.
     pub(super) fn not_found(message: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, "not_found", message)

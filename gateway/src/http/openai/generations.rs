@@ -22,12 +22,11 @@ pub(super) async fn generate(State(api): State<Api>, request: Request) -> Result
     respond(&api, wanted, Endpoint::Generations, news).await
 }
 
-/// Reads the request and hands it to the gateway. Its share of the memory for uploads is free again afterwards.
+/// Reads the request and hands it to the gateway.
 async fn begin(api: &Api, request: Request) -> Result<(Wanted, News), ApiError> {
     let (parts, body) = request.into_parts();
     expect_json(&parts.headers)?;
-    let share = api.settings().uploads.share();
-    let mut fields = Upload::new(body, MAX_BODY, &share).json().await?;
+    let mut fields = Upload::new(body, MAX_BODY).json().await?;
     let prompt = fields.text("prompt")?.ok_or_else(|| ApiError::missing("prompt"))?;
     let parameters = Parameters::take(&mut fields, Endpoint::Generations, api.settings().strict)?;
     let extras = Extras::take(&mut fields, Endpoint::Generations, api.settings().strict)?;

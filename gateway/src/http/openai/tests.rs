@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use axum::body::Body;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use bytes::Bytes;
@@ -11,8 +10,6 @@ use tonic::{Code as GrpcCode, Status};
 use unclip_proto::v1::{ImageFormat, MaskMode, PriorMode, Sampler};
 use unclip_service::{Code, Error};
 
-use super::body::Upload;
-use super::budget::Budget;
 use super::error::ApiError;
 use super::extras::Extras;
 use super::fields::Fields;
@@ -214,14 +211,4 @@ fn a_field_of_the_gateway_is_named_as_the_client_sent_it() {
     assert_eq!((error.message.as_str(), error.param.as_deref()), ("steps: 0 is out of range", Some("steps")));
     let error = ApiError::from(Status::invalid_argument("the schedule is damaged"));
     assert_eq!((error.message.as_str(), error.param), ("the schedule is damaged", None));
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_body_that_stops_coming_is_given_up() {
-    let budget = Budget::new(100);
-    let share = budget.share();
-    let pieces = futures::stream::iter([Ok::<_, std::io::Error>(Bytes::from_static(b"{"))]);
-    let body = Body::from_stream(futures::StreamExt::chain(pieces, futures::stream::pending()));
-    let error = Upload::new(body, 100, &share).json().await.unwrap_err();
-    assert_eq!(error.status, StatusCode::REQUEST_TIMEOUT);
 }

@@ -35,12 +35,11 @@ pub(super) fn first_file(fields: &mut Fields) -> Result<(Bytes, usize), ApiError
     Ok((first, count))
 }
 
-/// Reads the request and hands it to the gateway. Its share of the memory for uploads is free again afterwards.
+/// Reads the request and hands it to the gateway.
 async fn begin(api: &Api, request: Request) -> Result<(Wanted, News), ApiError> {
     let (parts, body) = request.into_parts();
     let boundary = expect_form(&parts.headers)?;
-    let share = api.settings().uploads.share();
-    let mut fields = Upload::new(body, MAX_BODY, &share).form(boundary).await?;
+    let mut fields = Upload::new(body, MAX_BODY).form(boundary).await?;
     let strict = api.settings().strict;
     let (image, count) = first_file(&mut fields)?;
     let mut parameters = Parameters::take(&mut fields, Endpoint::Variations, strict)?;
