@@ -23,6 +23,7 @@ setup-tests: setup ## What the tests need besides: a Redis server, clients in Py
 	@scripts/need.sh npm npm
 	@scripts/npm_ci.sh tests/page
 	@scripts/npm_ci.sh tests/clients/node
+	@scripts/npm_ci.sh tests/grpc-web
 
 setup-tools: ## What `make lint` needs besides: buf, from the npm registry
 	@scripts/need.sh npm npm

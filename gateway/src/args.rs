@@ -4,10 +4,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum, value_parser};
-use unclip_service::{Error, connect, public_url, server_url};
+use unclip_service::{Error, connect, public_url, retry_once, server_url};
 
 use crate::Stages;
 use crate::cache::{CacheConfig, RedisConfig, RedisTls, redis_url};
+use crate::stages::names;
 
 /// Where the stages are.
 #[derive(Clone, Debug, Args)]
@@ -36,13 +37,14 @@ impl StageArgs {
     /// # Errors
     /// An address that does not parse.
     pub fn stages(&self) -> Result<Stages, Error> {
+        let way = |stage, flag, address| Ok::<_, Error>(retry_once(stage, connect(flag, address)?));
         Ok(Stages::new(
-            connect("--text-encoder", &self.text_encoder)?,
-            connect("--prior", &self.prior)?,
-            connect("--decoder", &self.decoder)?,
-            connect("--upsampler", &self.upsampler)?,
+            way(names::TEXT_ENCODER, "--text-encoder", &self.text_encoder)?,
+            way(names::PRIOR, "--prior", &self.prior)?,
+            way(names::DECODER, "--decoder", &self.decoder)?,
+            way(names::UPSAMPLER, "--upsampler", &self.upsampler)?,
         )
-        .with_image_encoder(connect("--image-encoder", &self.image_encoder)?))
+        .with_image_encoder(way(names::IMAGE_ENCODER, "--image-encoder", &self.image_encoder)?))
     }
 }
 
@@ -138,9 +140,14 @@ impl RequestArgs {
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "HTTP")]
 pub struct HttpArgs {
-    /// Address that clients reach this server at, for the addresses of pictures. Absent: http:// and the request's Host header
+    /// Address that clients reach this server at, as https://HOST/draw: for the addresses of pictures, and for the page where a
+    /// proxy has it below a path. Absent: http:// and the request's Host header
     #[arg(long, env = "UNCLIP_PUBLIC_URL", value_parser = public_url, value_name = "URL")]
     pub public_url: Option<String>,
+    /// Believe X-Forwarded-Proto, X-Forwarded-Host and X-Forwarded-Prefix: only for a server that nobody reaches but through a
+    /// proxy that sets them. --public-url counts more
+    #[arg(long, env = "UNCLIP_TRUST_PROXY")]
+    pub trust_proxy: bool,
     /// Name of the model in OpenAI's API
     #[arg(long, env = "UNCLIP_MODEL_NAME", default_value = "unclip", value_name = "NAME")]
     pub model_name: String,
@@ -156,34 +163,11 @@ pub struct HttpArgs {
     pub pictures_mib: u32,
 }
 
-impl HttpArgs {
-    /// The address of `--public-url`, without a slash at its end.
-    ///
-    /// # Errors
-    /// What is no address.
-    pub(crate) fn reached_at(&self) -> Result<Option<Uri>, Error> {
-        self.public_url.as_deref().map(reached_at).transpose()
-    }
-}
-
-fn reached_at(url: &str) -> Result<Uri, Error> {
-    let uri = url.trim_end_matches('/').parse::<Uri>().ok();
-    let usable = uri.filter(|uri| {
-        let is_http = matches!(uri.scheme_str(), Some("http" | "https"));
-        is_http && uri.authority().is_some() && uri.query().is_none()
-    });
-    usable.ok_or_else(|| {
-        let message = format!(
-            "--public-url: `{url}` is no address; give http://HOST or https://HOST, with a path if need be"
-        );
-        Error::new(Code::InvalidArgument, message)
-    })
-}
-
 impl Default for HttpArgs {
     fn default() -> Self {
         Self {
             public_url: None,
+            trust_proxy: false,
             model_name: "unclip".to_owned(),
             openai_models: ModelNames::Any,
             openai_strict: false,
@@ -199,21 +183,4 @@ pub enum ModelNames {
     Any,
     /// Names that are not listed are refused.
     Listed,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_public_url_is_an_address() {
-        assert_eq!(
-            reached_at("https://pictures.example/unclip/").unwrap(),
-            "https://pictures.example/unclip"
-        );
-        for bad in ["pictures.example", "ftp://pictures.example", "http://", "https://a/?b=c", ""] {
-            let text = reached_at(bad).unwrap_err().to_string();
-            assert!(text.starts_with(&format!("--public-url: `{bad}` is no address")), "{text}");
-        }
-    }
 }

@@ -16,11 +16,11 @@ use unclip_proto::v1::{
     UnclipServiceEncodeImageRequest, UnclipServiceEncodeImageResponse, UnclipServiceEncodeTextRequest,
     UnclipServiceEncodeTextResponse, VaryImageRequest, VaryImageResponse,
 };
-use unclip_service::{Error, MAX_MESSAGE_BYTES, RequestContext, Services, in_process};
+use unclip_service::{Error, RequestContext, Services, grpc_server, in_process};
 
 use crate::cache::{Cache, CacheConfig};
 use crate::events::Events;
-use crate::http;
+use crate::http::{self, Public};
 use crate::pipeline::Pipeline;
 use crate::plan::{Plan, StageFacts};
 use crate::stages::{Stages, names};
@@ -61,12 +61,12 @@ impl Gateway {
     /// # Errors
     /// A flag whose value can't be used.
     pub fn add_to(self, services: Services, http: &HttpArgs) -> Result<Services, Error> {
-        let service = UnclipServiceServer::new(self)
-            .max_decoding_message_size(MAX_MESSAGE_BYTES)
-            .max_encoding_message_size(MAX_MESSAGE_BYTES);
-        let gateway = in_process(Services::new().with(service.clone()));
-        let services = services.with(service).with_http(http::routes(&gateway, http)?, http::paths());
-        Ok(match http.reached_at()? {
+        let service = grpc_server!(UnclipServiceServer::new(self));
+        let gateway = in_process(services.sibling().with(service.clone()));
+        let public = Public::new(http)?;
+        let routes = http::routes(&gateway, &public, http);
+        let services = services.with(service).with_http(routes, http::paths());
+        Ok(match public.url() {
             Some(url) => services.reached_at(url),
             None => services,
         })

@@ -18,24 +18,24 @@ export async function launch(flags = []) {
 }
 
 /**
- * Opens the page in a browser context of its own. `close` asserts what holds for every test: nothing was asked of anybody
+ * Opens the page, at `url` if it is elsewhere, in a browser context of its own. `close` asserts what holds for every test: nothing was asked of anybody
  * else, and nothing was written to the console but what `refused` statuses write there.
  */
-export async function visit(browser, options = {}) {
+export async function visit(browser, { url = URL_OF_PAGE, ...options } = {}) {
   const context = await browser.newContext({ viewport: { width: 1280, height: 860 }, acceptDownloads: true, ...options });
-  await context.grantPermissions(["clipboard-read", "clipboard-write"], { origin: new URL(URL_OF_PAGE).origin });
+  await context.grantPermissions(["clipboard-read", "clipboard-write"], { origin: new URL(url).origin });
   const page = await context.newPage();
   page.setDefaultTimeout(PATIENCE);
   const [foreign, complaints] = [[], []];
   page.on("request", (request) => {
     const { protocol, origin } = new URL(request.url());
-    if (!["blob:", "data:"].includes(protocol) && origin !== new URL(URL_OF_PAGE).origin) foreign.push(request.url());
+    if (!["blob:", "data:"].includes(protocol) && origin !== new URL(url).origin) foreign.push(request.url());
   });
   page.on("console", (message) => {
     if (["error", "warning"].includes(message.type())) complaints.push(message.text());
   });
   page.on("pageerror", (error) => complaints.push(String(error)));
-  await page.goto(URL_OF_PAGE);
+  await page.goto(url);
   const close = async ({ refused = 0 } = {}) => {
     await context.close();
     const refusals = complaints.filter((text) => text.startsWith("Failed to load resource"));

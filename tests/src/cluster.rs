@@ -69,7 +69,7 @@ impl Cluster {
 
     /// The same with another decoder.
     pub async fn gateway_to_decoder(&self, decoder: &Server, flags: &[&str]) -> Server {
-        gateway([&self.text_encoder, &self.image_encoder, &self.prior, decoder, &self.upsampler], flags).await
+        self.gateway_to_decoder_at(&decoder.url(), flags).await
     }
 
     /// The same with a decoder at an address where there may be none.

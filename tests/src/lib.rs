@@ -9,6 +9,7 @@
     reason = "a panic in a test is the report"
 )]
 
+mod balancer;
 mod bundle;
 mod client;
 mod cluster;
@@ -20,6 +21,7 @@ mod inputs;
 pub mod latents;
 mod measure;
 mod metrics;
+mod node;
 mod process;
 mod programs;
 mod redis;
@@ -27,6 +29,7 @@ mod styles;
 mod toolbox;
 mod wait;
 
+pub use balancer::Balancer;
 pub use bundle::{Bundle, copy_folder, fixture, scratch};
 pub use client::{
     Bare, Generation, StageRun, bare, decode, encode_image, encode_text, generate, invert, sample_prior,
@@ -40,7 +43,8 @@ pub use http_json::{HttpAnswer, HttpStream, json_call, json_stream};
 pub use inputs::Inputs;
 pub use measure::{assert_close, assert_same_pictures, compare, values};
 pub use metrics::Metrics;
-pub use process::{CPU, Server, send_signal};
+pub use node::node;
+pub use process::{CPU, MAX_MESSAGE_BYTES, Server, send_signal};
 pub use programs::{PROGRAMS, program, repository};
 pub use redis::Redis;
 pub use styles::draw_style;

@@ -22,7 +22,7 @@ pub const CPU: [&str; 4] = ["--device", "cpu", "--dtype", "f32"];
 const SHOWN_LINES: usize = 40;
 
 /// The largest message a server or client takes, as unclip's servers have it.
-pub(crate) const MAX_MESSAGE_BYTES: usize = 72 << 20;
+pub const MAX_MESSAGE_BYTES: usize = 72 << 20;
 
 /// A running server. It is killed when it is dropped.
 pub struct Server {

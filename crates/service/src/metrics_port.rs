@@ -2,14 +2,11 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
-use anyhow::Context as _;
 use axum::Router;
 use axum::body::Body;
 use axum::routing::get;
 use http::{StatusCode, header};
-use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 use tower::util::BoxCloneSyncService;
@@ -17,9 +14,7 @@ use tower::util::BoxCloneSyncService;
 use crate::connections::Acceptor;
 use crate::limits::Limits;
 use crate::port::Port;
-
-/// How often summaries forget what is old.
-const UPKEEP: Duration = Duration::from_secs(5);
+use crate::recorder::Recorder;
 
 const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
@@ -29,25 +24,16 @@ const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 /// The address can't be bound, or metrics are recorded already.
 pub(crate) fn serve(address: SocketAddr) -> anyhow::Result<()> {
     let port = Port::bind("--metrics-listen", address)?;
-    let handle = PrometheusBuilder::new().install_recorder().context("metrics can't be recorded")?;
-    tokio::spawn(keep_up(handle.clone()));
-    let app = BoxCloneSyncService::new(routes(handle).map_request(|request: http::Request<Body>| request));
+    let recorder = Recorder::install()?;
+    let app = BoxCloneSyncService::new(routes(recorder).map_request(|request: http::Request<Body>| request));
     // It ends with the process: a drain is worth watching.
     Acceptor::start(port.listener, app, Arc::new(Limits::for_metrics()), CancellationToken::new());
     Ok(())
 }
 
-fn routes(handle: PrometheusHandle) -> Router {
-    let metrics = async move || ([(header::CONTENT_TYPE, CONTENT_TYPE)], handle.render());
+fn routes(recorder: Recorder) -> Router {
+    let metrics = async move || ([(header::CONTENT_TYPE, CONTENT_TYPE)], recorder.render());
     Router::new()
         .route("/metrics", get(metrics))
         .fallback(async || (StatusCode::NOT_FOUND, "there is nothing here; metrics are at /metrics\n"))
-}
-
-async fn keep_up(handle: PrometheusHandle) {
-    let mut ticks = tokio::time::interval(UPKEEP);
-    loop {
-        ticks.tick().await;
-        handle.run_upkeep();
-    }
 }

@@ -14,7 +14,7 @@ use crate::door::Wire;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Dialect {
     /// A status in headers.
-    Grpc,
+    Grpc(Wire),
     /// The error object of OpenAI's API.
     OpenAi,
     /// The error object of the JSON calls.
@@ -29,8 +29,8 @@ impl Dialect {
         let path = request.uri().path();
         let is_below =
             |root: &str| path.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-        if Wire::of(request.headers()).is_some() {
-            Self::Grpc
+        if let Some(wire) = Wire::of(request.headers()) {
+            Self::Grpc(wire)
         } else if is_below("/v1") {
             Self::OpenAi
         } else if is_below("/api") {
@@ -86,12 +86,18 @@ impl Refusal {
     /// The answer.
     pub(crate) fn answer(&self, dialect: Dialect) -> Response<Body> {
         let mut response = match dialect {
-            Dialect::Grpc => return self.status().into_http(),
+            Dialect::Grpc(wire) => return self.call(wire),
             Dialect::OpenAi => self.document("application/json", self.openai().to_string()),
             Dialect::JsonCall => self.document("application/json", format!("{}\n", self.json_call())),
             Dialect::Text => self.document("text/plain; charset=utf-8", format!("{}\n", self.message)),
         };
         self.add_headers(response.headers_mut(), dialect);
+        response
+    }
+
+    fn call(&self, wire: Wire) -> Response<Body> {
+        let mut response: Response<Body> = self.status().into_http();
+        response.headers_mut().insert(header::CONTENT_TYPE, wire.content_type());
         response
     }
 

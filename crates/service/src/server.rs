@@ -18,10 +18,11 @@ use tonic_health::server::HealthReporter;
 
 use crate::bodies::Bodies;
 use crate::connections::Acceptor;
+use crate::contracts::DESCRIPTOR_SETS;
 use crate::door::{self, Door, DoorArgs, Rooms};
 use crate::limits::Limits;
 use crate::port::Port;
-use crate::{descriptors, observe};
+use crate::{CutOff, descriptors, observe};
 
 /// The largest message any server or client takes: a tensor of 64 MiB with room for the rest.
 pub const MAX_MESSAGE_BYTES: usize = 72 << 20;
@@ -41,12 +42,19 @@ pub struct Services {
     http: Router,
     paths: Vec<String>,
     urls: Vec<Uri>,
+    cut_off: CutOff,
 }
 
 impl Services {
     /// None yet.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// None yet, which will be cut off together with these.
+    #[must_use]
+    pub fn sibling(&self) -> Self {
+        Self { cut_off: self.cut_off.clone(), ..Self::default() }
     }
 
     /// Adds a generated server.
@@ -85,7 +93,7 @@ impl Services {
 
     /// The gRPC services as a router, with request context and metrics. Clients in the same process call it directly.
     pub fn router(self) -> Router {
-        observe(self.routes.routes().into_axum_router())
+        observe(self.routes.routes().into_axum_router(), self.cut_off)
     }
 
     /// What is behind the door of a server: these services, and reflection.
@@ -107,6 +115,7 @@ pub(crate) struct Server {
     door: Door,
     acceptor: Acceptor,
     health: HealthReporter,
+    cut_offs: Vec<CutOff>,
     names: Vec<&'static str>,
 }
 
@@ -128,12 +137,13 @@ impl Server {
         }
         let draining = CancellationToken::new();
         let bodies = Bodies::new(Arc::clone(&limits), draining.clone());
-        let health_routes = observe(Routes::new(service).into_axum_router());
+        let cut_off = CutOff::default();
+        let health_routes = observe(Routes::new(service).into_axum_router(), cut_off.clone());
         let door = Door::new(args, port.is_loopback(), health_routes, bodies)?;
         let address = port.address;
         let acceptor = Acceptor::start(port.listener, door.app(), limits, draining);
         tracing::info!(%address, "starting");
-        Ok(Self { address, door, acceptor, health, names: Vec::new() })
+        Ok(Self { address, door, acceptor, health, cut_offs: vec![cut_off], names: Vec::new() })
     }
 
     /// Opens the door to `services`.
@@ -142,6 +152,7 @@ impl Server {
     /// The reflection service can't be built.
     pub(crate) async fn open(&mut self, services: Services) -> anyhow::Result<()> {
         self.names.clone_from(&services.names);
+        self.cut_offs.push(services.cut_off.clone());
         let rooms = services.rooms()?;
         let has_http = rooms.has_http;
         self.door.open(rooms)?;
@@ -153,11 +164,12 @@ impl Server {
         Ok(())
     }
 
-    /// Takes readiness back, gives running requests `patience` to finish, and cuts off what is left.
+    /// Takes readiness back, gives running requests `patience` to finish, and cuts off what is left with UNAVAILABLE.
     pub(crate) async fn drain(self, patience: Duration) {
         self.report(ServingStatus::NotServing).await;
         tracing::info!(seconds = patience.as_secs_f64(), "draining");
-        if !self.acceptor.drain(patience).await {
+        let farewell = || self.cut_offs.iter().for_each(CutOff::cut);
+        if !self.acceptor.drain(patience, farewell).await {
             tracing::warn!("cut off requests that did not finish in time");
         }
     }
@@ -183,9 +195,10 @@ fn page_url(mut address: SocketAddr) -> String {
 /// The contracts of all servers are known to each, but it lists only what it serves.
 fn add_reflection(routes: &mut RoutesBuilder, names: &[&'static str]) -> anyhow::Result<()> {
     let builder = || {
-        let builder = tonic_reflection::server::Builder::configure()
-            .register_encoded_file_descriptor_set(unclip_proto::FILE_DESCRIPTOR_SET)
-            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET);
+        let builder = tonic_reflection::server::Builder::configure();
+        let builder = DESCRIPTOR_SETS
+            .iter()
+            .fold(builder, |builder, set| builder.register_encoded_file_descriptor_set(set));
         names.iter().chain(&SHARED_SERVICES).fold(builder, |builder, name| builder.with_service_name(*name))
     };
     routes.add_service(builder().build_v1().context("reflection v1")?);

@@ -21,6 +21,12 @@ pub type Transport = BoxCloneSyncService<http::Request<Body>, http::Response<Bod
 #[error("{0}")]
 pub struct TransportError(#[source] BoxError);
 
+impl TransportError {
+    pub(crate) fn new(error: impl Into<BoxError>) -> Self {
+        Self(error.into())
+    }
+}
+
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The time between two pings, and how long one may stay without an answer: then the host is gone without a word, and the

@@ -107,6 +107,7 @@ impl Cache {
         if !(MIN_TTL..=MAX_TTL).contains(&config.ttl) {
             return Err(bad_ttl(config.ttl));
         }
+        metric_names::describe();
         let levels = Levels {
             memory: Memory::new(config.memory_bytes, config.ttl),
             redis: config.redis.as_ref().map(Redis::new).transpose()?,

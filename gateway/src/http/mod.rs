@@ -2,15 +2,18 @@
 //! process: what is checked, limited and cached there holds here too.
 
 mod json;
+mod metric_names;
 mod near;
 mod observe;
 mod openai;
 mod page;
+mod public;
 
 use axum::Router;
 use axum::middleware::from_fn;
-use unclip_service::{Error, Transport};
+use unclip_service::Transport;
 
+pub(crate) use self::public::Public;
 use crate::HttpArgs;
 
 /// The paths that a client may have meant whose path is wrong.
@@ -19,11 +22,9 @@ pub(crate) fn paths() -> Vec<String> {
 }
 
 /// The routes of all HTTP interfaces.
-///
-/// # Errors
-/// A flag whose value can't be used.
-pub(crate) fn routes(gateway: &Transport, args: &HttpArgs) -> Result<Router, Error> {
-    let api = openai::routes(gateway, args)?;
-    let all = Router::new().nest("/v1", api).merge(json::routes(gateway)).merge(page::routes());
-    Ok(all.layer(from_fn(observe::observe)))
+pub(crate) fn routes(gateway: &Transport, public: &Public, args: &HttpArgs) -> Router {
+    metric_names::describe();
+    let api = openai::routes(gateway, public, args);
+    let all = Router::new().nest("/v1", api).merge(json::routes(gateway)).merge(page::routes(public));
+    all.layer(from_fn(observe::observe))
 }

@@ -12,7 +12,7 @@ use unclip_proto::v1::{
     Embedding, EncodeImageRequest, EncodeImageResponse, ImageEncoderServiceGetModelInfoRequest,
     ImageEncoderServiceGetModelInfoResponse,
 };
-use unclip_service::{Code, Error, MAX_MESSAGE_BYTES, RequestContext};
+use unclip_service::{Code, Error, RequestContext, grpc_server};
 use unclip_stage::{StageInfo, Worker};
 
 pub(crate) const STAGE: &str = "image encoder";
@@ -31,7 +31,7 @@ pub struct ImageEncoder {
 impl ImageEncoder {
     /// The gRPC service.
     pub fn into_service(self) -> ImageEncoderServiceServer<Self> {
-        ImageEncoderServiceServer::new(self).max_decoding_message_size(MAX_MESSAGE_BYTES)
+        grpc_server!(ImageEncoderServiceServer::new(self))
     }
 
     /// Decodes a request's pictures one after the other, each to the tower's size at once.

@@ -7,7 +7,7 @@ use clap::Parser;
 use unclip_engine::ComputePermit;
 use unclip_prior::Prior;
 use unclip_service::{
-    ServerArgs, Services, connect, exit, listen_address, parse, server_url, wait_passively,
+    ServerArgs, Services, connect, exit, listen_address, parse, retry_once, server_url, wait_passively,
 };
 use unclip_stage::NetworkArgs;
 
@@ -34,7 +34,8 @@ fn main() -> ExitCode {
 
 #[tokio::main]
 async fn run(args: Args) -> anyhow::Result<()> {
-    let text_encoder = args.text_encoder.as_deref().map(|url| connect("--text-encoder", url)).transpose()?;
+    let way = |url| connect("--text-encoder", url).map(|way| retry_once("text encoder", way));
+    let text_encoder = args.text_encoder.as_deref().map(way).transpose()?;
     let load = async {
         let prior = Prior::start(&args.network, ComputePermit::new(), text_encoder).await?;
         Ok(Services::new().with(prior.into_service()))

@@ -15,7 +15,7 @@ use unclip_proto::v1::{
     Progress, SamplePriorRequest, SamplePriorResponse,
 };
 use unclip_proto::{FieldError, Maker, PlainText};
-use unclip_service::{Error, MAX_MESSAGE_BYTES, RequestContext};
+use unclip_service::{Error, RequestContext, grpc_server};
 use unclip_stage::{DiffusionStage, StageStream, noise_message};
 
 use crate::captions::Captions;
@@ -49,9 +49,7 @@ impl Prior {
 
     /// The gRPC service.
     pub fn into_service(self) -> PriorServiceServer<Self> {
-        PriorServiceServer::new(self)
-            .max_decoding_message_size(MAX_MESSAGE_BYTES)
-            .max_encoding_message_size(MAX_MESSAGE_BYTES)
+        grpc_server!(PriorServiceServer::new(self))
     }
 }
 

@@ -8,7 +8,7 @@ use unclip_proto::v1::{
     TextEncoderServiceGetModelInfoResponse, TextEncoding,
 };
 use unclip_proto::{FieldError, Maker, check_text};
-use unclip_service::{Error, MAX_MESSAGE_BYTES, RequestContext};
+use unclip_service::{Error, RequestContext, grpc_server};
 use unclip_stage::{StageInfo, Worker};
 
 pub(crate) const STAGE: &str = "text encoder";
@@ -32,9 +32,7 @@ impl TextEncoder {
 
     /// The gRPC service.
     pub fn into_service(self) -> TextEncoderServiceServer<Self> {
-        TextEncoderServiceServer::new(self)
-            .max_decoding_message_size(MAX_REQUEST_BYTES)
-            .max_encoding_message_size(MAX_MESSAGE_BYTES)
+        grpc_server!(TextEncoderServiceServer::new(self), max_request_bytes: MAX_REQUEST_BYTES)
     }
 
     fn message(&self, encoded: &Encoded) -> TextEncoding {

@@ -23,6 +23,9 @@ use table::Table;
 /// How long nothing is accepted after a failure, at first and at most.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
 
+/// How long the last words to clients may take whose requests did not finish in time.
+const FAREWELL: Duration = Duration::from_secs(1);
+
 /// How often a failure that goes on is told.
 const TELL_EVERY: Duration = Duration::from_secs(10);
 
@@ -54,11 +57,17 @@ impl Acceptor {
         acceptor
     }
 
-    /// Accepts no more, and waits for what is under way: at most `patience`, then it is cut off. False when something was.
-    pub(crate) async fn drain(self, patience: Duration) -> bool {
+    /// Accepts no more, and waits for what is under way: at most `patience`, then `farewell` ends what it can, and the rest is
+    /// cut off. False when something was left.
+    pub(crate) async fn drain(self, patience: Duration, farewell: impl FnOnce()) -> bool {
         self.draining.cancel();
         self.tasks.close();
         let finished = tokio::time::timeout(patience, self.tasks.wait()).await.is_ok();
+        if !finished {
+            farewell();
+            // Whether it is heard or not.
+            let _ = tokio::time::timeout(FAREWELL, self.tasks.wait()).await;
+        }
         self.cut.cancel();
         self.tasks.wait().await;
         finished

@@ -136,6 +136,9 @@ impl Door {
     async fn answer(self, mut request: Request) -> Response {
         let activity = request.extensions_mut().remove::<Arc<Activity>>().unwrap_or_else(Activity::new);
         paths::normalise(request.uri_mut());
+        if let Some(open) = self.0.open.get() {
+            open.rooms.urls.iter().for_each(|url| paths::enter(request.uri_mut(), url));
+        }
         // Health checks and reflection have no end of their own.
         let open = activity.request(!request.uri().path().starts_with("/grpc."));
         let dialect = Dialect::of(&request);
@@ -196,7 +199,7 @@ fn no_call(path: &str) -> Refusal {
         None => String::new(),
     };
     let message = format!(
-        "{} is an RPC: it is called by POST with the content type application/grpc{json}",
+        "{} is an RPC: it is called by POST with the content type application/grpc, or application/grpc-web{json}",
         paths::shown(path)
     );
     let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;

@@ -8,12 +8,33 @@ use http::uri::PathAndQuery;
 /// How alike a path has to be to be meant, from 0 to 1.
 const ALIKE: f64 = 0.8;
 
+/// What the paths of plain HTTP begin with.
+const OWN: [&str; 3] = ["api", "page", "v1"];
+
 /// The longest path that is guessed at or repeated, in bytes.
 const SHOWN: usize = 128;
 
 /// Rewrites an address whose path has slashes too many: `//v1//models/` is `/v1/models`.
 pub(crate) fn normalise(uri: &mut Uri) {
-    let Cow::Owned(mut path) = one_slash(uri.path()) else { return };
+    if let Cow::Owned(path) = one_slash(uri.path()) {
+        replace(uri, path);
+    }
+}
+
+/// Takes the path off an address that `url`, which clients reach the server at, ends in: a proxy may leave it on. A path that
+/// begins like one of this server's own can't be told from it.
+pub(crate) fn enter(uri: &mut Uri, url: &Uri) {
+    let prefix = url.path().trim_end_matches('/');
+    if prefix.is_empty() || OWN.contains(&prefix.split('/').nth(1).unwrap_or("")) {
+        return;
+    }
+    let rest = uri.path().strip_prefix(prefix).filter(|rest| rest.is_empty() || rest.starts_with('/'));
+    if let Some(rest) = rest.map(|rest| format!("/{}", rest.trim_start_matches('/'))) {
+        replace(uri, rest);
+    }
+}
+
+fn replace(uri: &mut Uri, mut path: String) {
     if let Some(query) = uri.query() {
         path.push('?');
         path.push_str(query);
@@ -82,6 +103,23 @@ mod tests {
             let mut uri: Uri = given.parse().unwrap();
             normalise(&mut uri);
             assert_eq!(uri, expected, "{given}");
+        }
+    }
+
+    #[test]
+    fn a_path_that_a_proxy_leaves_on_is_taken_off() {
+        for (url, given, expected) in [
+            ("https://a.example/draw", "/draw", "/"),
+            ("https://a.example/draw", "/draw/v1/models?a=/draw", "/v1/models?a=/draw"),
+            ("https://a.example/draw/", "http://host/draw/page/js/main.js", "http://host/page/js/main.js"),
+            ("https://a.example/draw", "/drawn/v1", "/drawn/v1"),
+            ("https://a.example/draw", "/v1/models", "/v1/models"),
+            ("https://a.example", "/v1/models", "/v1/models"),
+            ("https://a.example/v1", "/v1/models", "/v1/models"),
+        ] {
+            let mut uri: Uri = given.parse().unwrap();
+            enter(&mut uri, &url.parse().unwrap());
+            assert_eq!(uri, expected, "{url}, {given}");
         }
     }
 

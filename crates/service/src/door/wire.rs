@@ -1,6 +1,6 @@
 //! Which requests are calls of RPCs.
 
-use http::{HeaderMap, header};
+use http::{HeaderMap, HeaderValue, header};
 
 /// The protocols that RPCs are called in. What is not listed here never reaches a gRPC service.
 ///
@@ -11,6 +11,10 @@ use http::{HeaderMap, header};
 pub(crate) enum Wire {
     /// `application/grpc`, `application/grpc+proto`.
     Grpc,
+    /// `application/grpc-web`, `application/grpc-web+proto`: gRPC-Web in bytes.
+    GrpcWeb,
+    /// `application/grpc-web-text`, `application/grpc-web-text+proto`: gRPC-Web in base64.
+    GrpcWebText,
 }
 
 impl Wire {
@@ -18,8 +22,20 @@ impl Wire {
     pub(crate) fn of(headers: &HeaderMap) -> Option<Self> {
         let given = headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
         let essence = given.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
-        let is_grpc = essence == "application/grpc" || essence.starts_with("application/grpc+");
-        is_grpc.then_some(Self::Grpc)
+        match essence.strip_prefix("application/grpc")? {
+            "-web" | "-web+proto" => Some(Self::GrpcWeb),
+            "-web-text" | "-web-text+proto" => Some(Self::GrpcWebText),
+            rest => (rest.is_empty() || rest.starts_with('+')).then_some(Self::Grpc),
+        }
+    }
+
+    /// The content type of its answers.
+    pub(crate) fn content_type(self) -> HeaderValue {
+        HeaderValue::from_static(match self {
+            Self::Grpc => "application/grpc",
+            Self::GrpcWeb => "application/grpc-web+proto",
+            Self::GrpcWebText => "application/grpc-web-text+proto",
+        })
     }
 }
 
@@ -29,19 +45,24 @@ mod tests {
 
     #[test]
     fn only_grpc_is_grpc() {
-        for (content_type, is_grpc) in [
-            ("application/grpc", true),
-            ("application/grpc+proto", true),
-            ("Application/gRPC; charset=utf-8", true),
-            ("application/grpcx", false),
-            ("text/plain", false),
-            ("text/plain;application/grpc", false),
-            ("multipart/form-data; boundary=application/grpc", false),
-            ("", false),
+        for (content_type, wire) in [
+            ("application/grpc", Some(Wire::Grpc)),
+            ("application/grpc+proto", Some(Wire::Grpc)),
+            ("Application/gRPC; charset=utf-8", Some(Wire::Grpc)),
+            ("application/grpc-web", Some(Wire::GrpcWeb)),
+            ("application/grpc-web+proto", Some(Wire::GrpcWeb)),
+            ("application/grpc-web-text", Some(Wire::GrpcWebText)),
+            ("application/grpc-web+json", None),
+            ("application/grpc-website", None),
+            ("application/grpcx", None),
+            ("text/plain", None),
+            ("text/plain;application/grpc", None),
+            ("multipart/form-data; boundary=application/grpc", None),
+            ("", None),
         ] {
             let mut headers = HeaderMap::new();
             headers.insert(header::CONTENT_TYPE, content_type.parse().unwrap());
-            assert_eq!(Wire::of(&headers).is_some(), is_grpc, "{content_type}");
+            assert_eq!(Wire::of(&headers), wire, "{content_type}");
         }
         assert_eq!(Wire::of(&HeaderMap::new()), None);
     }

@@ -106,6 +106,7 @@ impl Redis {
     pub(super) fn new(config: &RedisConfig) -> Result<Self, Error> {
         let servers = Servers::new(config)?;
         metrics::gauge!(metric_names::REDIS_OPEN).set(0.0);
+        metrics::counter!(metric_names::REDIS_ERRORS).increment(0);
         Ok(Self {
             connection: Connection::new(servers, config.cooldown),
             timeout: config.timeout,

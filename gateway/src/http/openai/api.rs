@@ -4,14 +4,13 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::http::request::Parts;
-use axum::http::uri::Authority;
-use axum::http::{HeaderMap, Uri, header};
 use unclip_proto::v1::unclip_service_client::UnclipServiceClient;
 use unclip_proto::v1::{ListModelsRequest, ModelInfo};
-use unclip_service::{Error, MAX_MESSAGE_BYTES, RequestContext, Transport};
+use unclip_service::{MAX_MESSAGE_BYTES, RequestContext, Transport};
 
 use super::error::ApiError;
 use super::files::Files;
+use crate::http::Public;
 use crate::{HttpArgs, ModelNames};
 
 /// The gateway, and what this API holds besides.
@@ -23,7 +22,7 @@ pub(super) struct Api {
 
 /// Flags and what lives as long as the server.
 pub(super) struct Settings {
-    public_url: Option<String>,
+    public: Public,
     pub(super) model_name: String,
     model_names: ModelNames,
     /// What can't be honoured is refused.
@@ -35,16 +34,16 @@ pub(super) struct Settings {
 
 impl Api {
     /// An API in front of this gateway.
-    pub(super) fn new(gateway: Transport, args: &HttpArgs) -> Result<Self, Error> {
+    pub(super) fn new(gateway: Transport, public: &Public, args: &HttpArgs) -> Self {
         let settings = Settings {
-            public_url: args.reached_at()?.map(|url| url.to_string().trim_end_matches('/').to_owned()),
+            public: public.clone(),
             model_name: args.model_name.clone(),
             model_names: args.openai_models,
             strict: args.openai_strict,
             files: Files::new(u64::from(args.pictures_mib) << 20),
             started: now(),
         };
-        Ok(Self { gateway, settings: Arc::new(settings) })
+        Self { gateway, settings: Arc::new(settings) }
     }
 
     pub(super) fn settings(&self) -> &Settings {
@@ -77,36 +76,11 @@ impl Api {
 
     /// Where the client reaches this server.
     pub(super) fn base_url(&self, parts: &Parts) -> Option<String> {
-        match &self.settings.public_url {
-            Some(url) => Some(url.clone()),
-            None => host(&parts.uri, &parts.headers).map(|host| format!("http://{host}")),
-        }
+        self.settings.public.base_url(&parts.uri, &parts.headers)
     }
-}
-
-/// The host that the request names: HTTP/2 has it in the address, HTTP/1.1 in a header.
-fn host(uri: &Uri, headers: &HeaderMap) -> Option<Authority> {
-    let header = || headers.get(header::HOST)?.to_str().ok()?.parse().ok();
-    uri.authority().cloned().or_else(header)
 }
 
 /// Seconds since 1970.
 pub(super) fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_host_comes_with_the_request() {
-        let mut headers = HeaderMap::new();
-        assert_eq!(host(&"/v1/models".parse().unwrap(), &headers), None);
-        headers.insert(header::HOST, "a.example:8080".parse().unwrap());
-        assert_eq!(host(&"/v1".parse().unwrap(), &headers).unwrap(), "a.example:8080");
-        assert_eq!(host(&"http://b.example/v1".parse().unwrap(), &headers).unwrap(), "b.example");
-        headers.insert(header::HOST, "no host\u{7f}".parse().unwrap_or_else(|_| "a b".parse().unwrap()));
-        assert_eq!(host(&"/v1".parse().unwrap(), &headers), None);
-    }
 }

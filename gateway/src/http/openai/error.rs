@@ -6,8 +6,9 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 use tonic::Status;
+use tonic_types::StatusExt as _;
 use unclip_proto::FieldError;
-use unclip_service::{Code, Error};
+use unclip_service::Code;
 
 use super::names;
 
@@ -145,7 +146,7 @@ impl From<Status> for ApiError {
             Code::Unavailable => "unavailable",
             Code::Internal => "internal_error",
         };
-        let given = Error::from_status("gateway", &status).retry_after;
+        let given = status.get_details_retry_info().and_then(|info| info.retry_delay);
         let retry_after = match code {
             Code::ResourceExhausted | Code::Unavailable => Some(given.unwrap_or(RETRY_UNAVAILABLE)),
             _ => given,

@@ -24,9 +24,10 @@ use axum::Router;
 use axum::extract::OriginalUri;
 use axum::http::Method;
 use axum::routing::{get, post};
-use unclip_service::{Error, Transport, guess_path};
+use unclip_service::{Transport, guess_path};
 
 use crate::HttpArgs;
+use crate::http::Public;
 use api::Api;
 use error::ApiError;
 
@@ -35,11 +36,8 @@ pub(super) const PATHS: [&str; 4] =
     ["/v1/images/generations", "/v1/images/edits", "/v1/images/variations", "/v1/models"];
 
 /// The routes below `/v1`.
-///
-/// # Errors
-/// A flag whose value can't be used.
-pub(super) fn routes(gateway: &Transport, args: &HttpArgs) -> Result<Router, Error> {
-    Ok(Router::new()
+pub(super) fn routes(gateway: &Transport, public: &Public, args: &HttpArgs) -> Router {
+    Router::new()
         .route("/images/generations", post(generations::generate))
         .route("/images/edits", post(edits::edit))
         .route("/images/variations", post(variations::vary))
@@ -48,7 +46,7 @@ pub(super) fn routes(gateway: &Transport, args: &HttpArgs) -> Result<Router, Err
         .route("/models/{*name}", get(models::retrieve))
         .fallback(unknown_route)
         .method_not_allowed_fallback(wrong_method)
-        .with_state(Api::new(gateway.clone(), args)?))
+        .with_state(Api::new(gateway.clone(), public, args))
 }
 
 async fn unknown_route(method: Method, OriginalUri(uri): OriginalUri) -> ApiError {
