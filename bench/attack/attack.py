@@ -48,7 +48,7 @@ def measured(name, server, work):
             time.sleep(0.05)
         before, server.peak = server.rss(), 0
         outcome = work()
-        peak = server.peak
+        peak = max(server.peak, server.rss())
     row = {"attack": name, "rss_before_mib": round(before), "rss_peak_mib": round(peak), "asked": client.asked,
            "served": client.served, "longest_s": round(client.longest, 1), "failures": sorted(set(client.failures))[:3],
            "outcome": outcome, "alive": server.process.poll() is None}
