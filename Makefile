@@ -12,10 +12,11 @@ help: ## List the targets
 
 setup: ## Fetch the native libraries (libtorch, ONNX Runtime) into .native/; needs python3 with pip
 	@scripts/need.sh c++ g++
-	@python3 scripts/setup_native.py
+	@PIP_DISABLE_PIP_VERSION_CHECK=1 python3 scripts/setup_native.py
 
 setup-tests: setup ## What the tests need besides: a Redis server, clients in Python (gRPC, OpenAI's) and Node.js, a browser
 	@scripts/need.sh redis-server redis-server
+	@scripts/need.sh strace strace
 	@scripts/pip_target.sh tests/clients/requirements.txt .python/clients
 	@scripts/pip_target.sh tests/clients/sdks-requirements.txt .python/sdks --no-deps --no-compile
 	@scripts/need.sh curl curl
@@ -67,7 +68,7 @@ docs: ## Write docs/grpc.md from the contracts
 
 train-data: setup ## Fetch the emoji sets from the npm registry and draw them: out/data/emoji-64.unclipds
 	@scripts/need.sh npm npm
-	cd training/data && npm ci --no-audit --no-fund --loglevel=error
+	@scripts/npm_ci.sh training/data
 	cargo build --release --package unclip
 	target/release/unclip train data --names training/configs/names.txt --out out/data/emoji-64.unclipds
 
@@ -83,9 +84,9 @@ evaluate: setup ## Measure a bundle: make evaluate BUNDLE=DIR [JUDGE=RUN] [STORE
 	target/release/unclip eval --bundle "$(BUNDLE)" --judge "$(JUDGE)" --store "$(STORE)" --store-large "$(STORE_LARGE)" \
 	  --things "$(THINGS)" --styles "$(STYLES)" --out "$(REPORT)"
 
-fixtures: ## Make tests/fixtures anew with Python's diffusers (about 3 GB of packages into .python/reference)
+fixtures: ## Make tests/fixtures anew with Python's diffusers (about 3 GB of packages into .python/reference) [ONLY=tiny|varied]
 	@scripts/pip_target.sh tests/reference/requirements.txt .python/reference
-	PYTHONPATH=.python/reference python3 tests/reference/make_fixtures.py
+	PYTHONPATH=.python/reference python3 tests/reference/make_fixtures.py $(if $(ONLY),--only $(ONLY))
 
 fixtures-emoji: ## Make tests/fixtures/emoji anew with Python's diffusers, after models/emoji has changed
 	@scripts/pip_target.sh tests/reference/requirements.txt .python/reference

@@ -16,7 +16,7 @@ mod tensors;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use unclip_service::{exit, parse, wait_passively};
+use unclip_service::{exit, parse, settle_environment};
 
 use self::connection::Refused;
 use self::output::end_between_files;
@@ -68,7 +68,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    wait_passively();
+    settle_environment();
     let result = run(parse::<Args>().command);
     let is_servers_fault = result.as_ref().is_err_and(is_servers_fault);
     match exit(result) {

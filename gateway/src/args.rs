@@ -10,6 +10,13 @@ use crate::Stages;
 use crate::cache::{CacheConfig, RedisConfig, RedisTls, redis_url};
 use crate::stages::names;
 
+/// In place of the address of a stage that the bundle does not have.
+const NONE: &str = "none";
+
+fn server_url_or_none(text: &str) -> Result<String, String> {
+    if text == NONE { Ok(text.to_owned()) } else { server_url(text) }
+}
+
 /// Where the stages are.
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Stages")]
@@ -17,11 +24,11 @@ pub struct StageArgs {
     /// Address of the text encoder
     #[arg(long, env = "UNCLIP_TEXT_ENCODER", value_parser = server_url, default_value = "http://127.0.0.1:50052", value_name = "URL")]
     pub text_encoder: String,
-    /// Address of the image encoder
-    #[arg(long, env = "UNCLIP_IMAGE_ENCODER", value_parser = server_url, default_value = "http://127.0.0.1:50053", value_name = "URL")]
+    /// Address of the image encoder; none: the bundle has no image encoder
+    #[arg(long, env = "UNCLIP_IMAGE_ENCODER", value_parser = server_url_or_none, default_value = "http://127.0.0.1:50053", value_name = "URL")]
     pub image_encoder: String,
-    /// Address of the prior
-    #[arg(long, env = "UNCLIP_PRIOR", value_parser = server_url, default_value = "http://127.0.0.1:50054", value_name = "URL")]
+    /// Address of the prior; none: the bundle has no prior
+    #[arg(long, env = "UNCLIP_PRIOR", value_parser = server_url_or_none, default_value = "http://127.0.0.1:50054", value_name = "URL")]
     pub prior: String,
     /// Address of the decoder
     #[arg(long, env = "UNCLIP_DECODER", value_parser = server_url, default_value = "http://127.0.0.1:50055", value_name = "URL")]
@@ -38,13 +45,19 @@ impl StageArgs {
     /// An address that does not parse.
     pub fn stages(&self) -> Result<Stages, Error> {
         let way = |stage, flag, address| Ok::<_, Error>(retry_once(stage, connect(flag, address)?));
-        Ok(Stages::new(
+        let mut stages = Stages::new(
             way(names::TEXT_ENCODER, "--text-encoder", &self.text_encoder)?,
-            way(names::PRIOR, "--prior", &self.prior)?,
             way(names::DECODER, "--decoder", &self.decoder)?,
             way(names::UPSAMPLER, "--upsampler", &self.upsampler)?,
-        )
-        .with_image_encoder(way(names::IMAGE_ENCODER, "--image-encoder", &self.image_encoder)?))
+        );
+        if self.prior != NONE {
+            stages = stages.with_prior(way(names::PRIOR, "--prior", &self.prior)?);
+        }
+        if self.image_encoder != NONE {
+            stages =
+                stages.with_image_encoder(way(names::IMAGE_ENCODER, "--image-encoder", &self.image_encoder)?);
+        }
+        Ok(stages)
     }
 }
 

@@ -190,16 +190,23 @@ impl UnclipService for Gateway {
     ) -> Result<Response<ListModelsResponse>, Status> {
         let context = self.context(request.extensions());
         let stages = &self.pipeline.stages;
+        let prior = async {
+            match stages.has_prior() {
+                true => stages.prior_info().await.map(Some),
+                false => Ok(None),
+            }
+        };
         let infos = async {
             tokio::try_join!(
                 stages.text_encoder_info(),
-                stages.prior_info(),
+                prior,
                 stages.decoder_info(),
                 stages.upsampler_info(),
             )
         };
         let (text_encoder, prior, decoder, upsampler) = context.run("pipeline", infos).await?;
-        Ok(Response::new(ListModelsResponse { models: vec![text_encoder, prior, decoder, upsampler] }))
+        let models = [Some(text_encoder), prior, Some(decoder), Some(upsampler)];
+        Ok(Response::new(ListModelsResponse { models: models.into_iter().flatten().collect() }))
     }
 }
 

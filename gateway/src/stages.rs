@@ -29,11 +29,12 @@ pub(crate) mod names {
     pub(crate) const UPSAMPLER: &str = "upsampler";
 }
 
-/// Clients of the stages. Text-to-image needs four; without an image encoder there are no operations on pictures. Clones share their connections.
+/// Clients of the stages. Without a prior nothing is drawn from a caption alone, without an image encoder there are no
+/// operations on pictures; the others every bundle has. Clones share their connections.
 #[derive(Clone)]
 pub struct Stages {
     text_encoder: Stage<TextEncoderServiceClient<Transport>>,
-    prior: Stage<PriorServiceClient<Transport>>,
+    prior: Option<Stage<PriorServiceClient<Transport>>>,
     decoder: Stage<DecoderServiceClient<Transport>>,
     upsampler: Stage<UpsamplerServiceClient<Transport>>,
     image_encoder: Option<Stage<ImageEncoderServiceClient<Transport>>>,
@@ -71,7 +72,7 @@ macro_rules! stage {
 
 impl Stages {
     /// Clients over these transports. Inside a tokio runtime: what the stages serve is asked in the background.
-    pub fn new(text_encoder: Transport, prior: Transport, decoder: Transport, upsampler: Transport) -> Self {
+    pub fn new(text_encoder: Transport, decoder: Transport, upsampler: Transport) -> Self {
         Self {
             text_encoder: stage!(
                 names::TEXT_ENCODER,
@@ -79,7 +80,7 @@ impl Stages {
                 TextEncoderServiceGetModelInfoRequest,
                 text_encoder
             ),
-            prior: stage!(names::PRIOR, PriorServiceClient, PriorServiceGetModelInfoRequest, prior),
+            prior: None,
             decoder: stage!(names::DECODER, DecoderServiceClient, DecoderServiceGetModelInfoRequest, decoder),
             upsampler: stage!(
                 names::UPSAMPLER,
@@ -89,6 +90,26 @@ impl Stages {
             ),
             image_encoder: None,
         }
+    }
+
+    /// The same stages with a prior.
+    #[must_use]
+    pub fn with_prior(self, transport: Transport) -> Self {
+        let prior = stage!(names::PRIOR, PriorServiceClient, PriorServiceGetModelInfoRequest, transport);
+        Self { prior: Some(prior), ..self }
+    }
+
+    /// Whether there is a prior.
+    pub(crate) fn has_prior(&self) -> bool {
+        self.prior.is_some()
+    }
+
+    fn prior(&self) -> Result<&Stage<PriorServiceClient<Transport>>, Error> {
+        self.prior.as_ref().ok_or_else(|| {
+            let message = "this server has no prior: its bundle has none; send a picture or an embedding instead, or a \
+                           prior_mode that draws without one";
+            Error::new(Code::FailedPrecondition, message)
+        })
     }
 
     /// The same stages with an image encoder.
@@ -134,7 +155,7 @@ impl Stages {
 
     /// What the prior serves.
     pub(crate) async fn prior_info(&self) -> Result<ModelInfo, Error> {
-        self.prior.watch.info().await
+        self.prior()?.watch.info().await
     }
 
     /// What the decoder serves.
@@ -154,7 +175,7 @@ impl Stages {
 
     /// Who would sample an embedding now, as far as is known.
     pub(crate) async fn prior_maker(&self) -> Result<Maker, Error> {
-        self.prior.watch.maker().await
+        self.prior()?.watch.maker().await
     }
 
     /// What a plan depends on, as the stages of a request said last. With several stages that never said anything, the
@@ -205,7 +226,7 @@ impl Stages {
         context: &RequestContext,
         request: SamplePriorRequest,
     ) -> Result<StageStream<SamplePriorResponse>, Error> {
-        let Stage { mut client, watch } = self.prior.clone();
+        let Stage { mut client, watch } = self.prior()?.clone();
         watch.stream(client.sample_prior(context.request(request)).boxed()).await
     }
 
@@ -231,7 +252,9 @@ impl Stages {
 
     /// Notes who answered for the prior.
     pub(crate) fn saw_prior(&self, results: &PriorResults) {
-        self.prior.watch.saw(&Maker::from(results));
+        if let Some(prior) = &self.prior {
+            prior.watch.saw(&Maker::from(results));
+        }
     }
 }
 

@@ -17,6 +17,7 @@ from transformers import (
 )
 
 import bpe
+import legacy
 from configs import Bundle, Unet
 from weights import fit_readout, generator, randomise
 
@@ -169,7 +170,6 @@ def legacy_image_processor(size: int) -> dict:
         "do_normalize": True,
         "do_rescale": True,
         "do_resize": True,
-        "feature_extractor_type": "CLIPFeatureExtractor",
         "image_mean": CLIP_MEAN,
         "image_processor_type": "CLIPImageProcessor",
         "image_std": CLIP_STD,
@@ -243,6 +243,8 @@ def save_bundle(config: Bundle, folder: Path) -> None:
         super_res(config, part).save_pretrained(folder / part)
     for name, options in SCHEDULERS.items():
         UnCLIPScheduler(**options).save_pretrained(folder / name)
+    if config.text.files == "legacy":
+        legacy.rewrite(folder)
     version = json.loads((folder / "prior" / "config.json").read_text())["_diffusers_version"]
     bpe.write_json(folder / "model_index.json", model_index(config, version))
 

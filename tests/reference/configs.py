@@ -10,7 +10,8 @@ from bpe import END
 class Text:
     """CLIP text tower. `eos_rule` is "argmax" (config.eos_token_id 2, as in Karlo) or "first" (the true id).
 
-    `files` is "legacy" (as in the Karlo repository) or "modern" (as `save_pretrained` writes today).
+    `files` is "legacy" (as in the Karlo repository, the configs of all parts with it) or "modern" (as
+    `save_pretrained` writes today).
     """
 
     tokens: int

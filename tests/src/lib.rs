@@ -11,6 +11,7 @@
 
 mod balancer;
 mod bundle;
+mod checkpoint;
 mod client;
 mod cluster;
 mod command;
@@ -31,6 +32,7 @@ mod wait;
 
 pub use balancer::Balancer;
 pub use bundle::{Bundle, copy_folder, fixture, scratch};
+pub use checkpoint::{Checkpoint, hub_cache};
 pub use client::{
     Bare, Generation, StageRun, bare, decode, encode_image, encode_text, generate, invert, sample_prior,
     upsample, with_timeout,

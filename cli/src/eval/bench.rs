@@ -89,8 +89,8 @@ impl Bench {
     /// What was measured, as lines for the report's head.
     pub(super) fn facts(&self, args: &Args, drawn: &[Drawn]) -> anyhow::Result<Vec<(String, String)>> {
         let mut facts = vec![("command".to_owned(), std::env::args().collect::<Vec<_>>().join(" "))];
-        for (stage, fingerprint) in Manifest::read(&args.bundle)?.stages {
-            facts.push((format!("{stage} fingerprint"), fingerprint));
+        for (stage, record) in Manifest::read(&args.bundle)?.stages {
+            facts.push((format!("{stage} fingerprint"), record.fingerprint));
         }
         facts.push(("store fingerprint".to_owned(), self.sampler.store().fingerprint()));
         for receipt in drawn.first().map(|drawn| drawn.receipt.stages.clone()).unwrap_or_default() {

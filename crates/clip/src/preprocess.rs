@@ -28,7 +28,7 @@ impl ClipPreprocessor {
         let config: PreprocessorConfig = bundle.config(Component::FeatureExtractor)?;
         Ok(Self {
             size: config.size,
-            crop: crop(bundle, config.crop_size)?,
+            crop: config.crop_size,
             levels: std::array::from_fn(|channel| levels(&config, channel)),
         })
     }
@@ -99,23 +99,8 @@ impl Cut {
 fn resized(size: Size, height: usize, width: usize) -> (usize, usize) {
     let scaled = |short: usize, side: usize| short * side / height.min(width);
     match size {
-        Size::Side(short) | Size::ShortestEdge { shortest_edge: short } => {
-            (scaled(short, height), scaled(short, width))
-        }
+        Size::ShortestEdge(short) => (scaled(short, height), scaled(short, width)),
         Size::Exact { height, width } => (height, width),
-    }
-}
-
-fn crop(bundle: &Bundle, size: Size) -> Result<(usize, usize), BundleError> {
-    match size {
-        Size::Side(side) => Ok((side, side)),
-        Size::Exact { height, width } => Ok((height, width)),
-        Size::ShortestEdge { .. } => Err(BundleError::Unsupported {
-            path: bundle.folder(Component::FeatureExtractor).join("preprocessor_config.json"),
-            key: "crop_size".to_owned(),
-            found: "a shortest_edge".to_owned(),
-            supported: "a number, or height and width".to_owned(),
-        }),
     }
 }
 

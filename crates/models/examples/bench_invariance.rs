@@ -81,7 +81,7 @@ impl Bench for Decoder {
 
 impl Decoder {
     fn new(network: UNet2DConditionModel, config: &UNet2DConditionConfig, kind: Kind) -> Result<Self> {
-        let [height, width] = config.trunk.sides().map(i64::try_from);
+        let [height, width] = config.sides.map(i64::try_from);
         let lanes = Lanes::new(&[i64::try_from(config.trunk.in_channels)?, height?, width?], kind);
         let count = lanes.x.size()[0];
         let width = i64::try_from(config.cross_attention_dim)?;
@@ -142,7 +142,8 @@ impl Bench for Upsampler {
 
 impl Upsampler {
     fn new(network: UNet2DModel, config: &UNet2DConfig, kind: Kind) -> Result<Self> {
-        let [height, width] = config.trunk.sides().map(i64::try_from);
+        let sides = config.trunk.sample_size.ok_or("super_res_first/config.json has no sample_size")?;
+        let [height, width] = sides.map(i64::try_from);
         let lanes = Lanes::new(&[i64::try_from(config.trunk.in_channels)?, height?, width?], kind);
         Ok(Self { lanes, network })
     }

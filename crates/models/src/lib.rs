@@ -17,6 +17,7 @@ mod params;
 mod placement;
 mod prior;
 pub mod rows;
+mod schedules;
 mod sources;
 mod stages;
 mod statistics;

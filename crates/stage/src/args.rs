@@ -4,8 +4,10 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
-use unclip_bundle::{Bundle, BundleError, Manifest};
+use unclip_bundle::{Bundle, BundleError, Manifest, Stage};
 use unclip_engine::{ComputePermit, EngineConfig};
+
+use crate::StageInfo;
 
 /// Which model, and how many threads.
 #[derive(Clone, Debug, Args)]
@@ -20,12 +22,18 @@ pub struct BundleArgs {
 }
 
 impl BundleArgs {
-    /// Opens the bundle with what `unclip import` has written.
+    /// Opens the bundle for a stage, with what the stage can say of itself so far: that its files are still those which
+    /// `unclip import` found good.
     ///
     /// # Errors
-    /// No bundle, or one that has not been imported.
-    pub fn open(&self) -> Result<(Bundle, Manifest), BundleError> {
-        open(&self.bundle)
+    /// No bundle, one without the stage, or one that has not been imported or has changed since.
+    pub fn open(&self, stage: Stage) -> Result<(Bundle, StageInfo), BundleError> {
+        let bundle = Bundle::open(&self.bundle)?;
+        bundle.require(stage)?;
+        let manifest = Manifest::read(&self.bundle)?;
+        let bundle = bundle.with_variant(manifest.variant.clone());
+        let info = StageInfo::new(stage, manifest.verified(&bundle, stage)?, &manifest.space);
+        Ok((bundle, info))
     }
 
     /// Threads of one operation.
@@ -33,12 +41,6 @@ impl BundleArgs {
         let cores = std::thread::available_parallelism();
         self.threads.or(cores.ok()).map_or(1, NonZeroUsize::get)
     }
-}
-
-fn open(root: &Path) -> Result<(Bundle, Manifest), BundleError> {
-    let bundle = Bundle::open(root)?;
-    let manifest = Manifest::read(root)?;
-    Ok((bundle, manifest))
 }
 
 /// Where a network computes.

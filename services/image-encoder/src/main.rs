@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use unclip_engine::ComputePermit;
 use unclip_image_encoder::ImageEncoder;
-use unclip_service::{PictureArgs, ServerArgs, Services, exit, listen_address, parse};
+use unclip_service::{PictureArgs, ServerArgs, Services, exit, listen_address, parse, settle_environment};
 use unclip_stage::{BundleArgs, OnnxRuntimeArgs};
 
 /// Image encoder of unclip: pictures to CLIP image embeddings. It runs on the CPU.
@@ -27,6 +27,7 @@ struct Args {
 }
 
 fn main() -> ExitCode {
+    settle_environment();
     exit(run(parse()))
 }
 

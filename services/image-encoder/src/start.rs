@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use unclip_bundle::config::ClipVisionConfig;
-use unclip_bundle::{Bundle, Component, Manifest};
+use unclip_bundle::{Bundle, Component, Stage};
 use unclip_clip::{ClipPreprocessor, ImageTower, init};
 use unclip_engine::ComputePermit;
 use unclip_pictures::Pool;
@@ -28,9 +28,9 @@ impl ImageEncoder {
         permit: ComputePermit,
         pool: Pool,
     ) -> anyhow::Result<Self> {
-        let (files, manifest) = bundle.open()?;
+        let (files, opened) = bundle.open(Stage::ImageEncoder)?;
         init(onnxruntime)?;
-        let info = info(&files, &manifest)?;
+        let info = info(opened, &files)?;
         let preprocessor = Arc::new(ClipPreprocessor::load(&files)?);
         let threads = bundle.threads();
         let build = move || ImageTower::load(&files, threads).map_err(anyhow::Error::from);
@@ -43,7 +43,7 @@ impl ImageEncoder {
     }
 }
 
-fn info(bundle: &Bundle, manifest: &Manifest) -> anyhow::Result<StageInfo> {
+fn info(opened: StageInfo, bundle: &Bundle) -> anyhow::Result<StageInfo> {
     let config: ClipVisionConfig = bundle.config(Component::ImageEncoder)?;
-    Ok(StageInfo::new("image-encoder", bundle, manifest)?.embeddings(config.projection_dim))
+    Ok(opened.embeddings(config.projection_dim))
 }

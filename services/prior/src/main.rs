@@ -7,7 +7,7 @@ use clap::Parser;
 use unclip_engine::ComputePermit;
 use unclip_prior::Prior;
 use unclip_service::{
-    ServerArgs, Services, connect, exit, listen_address, parse, retry_once, server_url, wait_passively,
+    ServerArgs, Services, connect, exit, listen_address, parse, retry_once, server_url, settle_environment,
 };
 use unclip_stage::NetworkArgs;
 
@@ -28,7 +28,7 @@ struct Args {
 }
 
 fn main() -> ExitCode {
-    wait_passively();
+    settle_environment();
     exit(run(parse()))
 }
 

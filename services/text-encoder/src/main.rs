@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use unclip_engine::ComputePermit;
-use unclip_service::{ServerArgs, Services, exit, listen_address, parse};
+use unclip_service::{ServerArgs, Services, exit, listen_address, parse, settle_environment};
 use unclip_stage::{BundleArgs, OnnxRuntimeArgs};
 use unclip_text_encoder::TextEncoder;
 
@@ -25,6 +25,7 @@ struct Args {
 }
 
 fn main() -> ExitCode {
+    settle_environment();
     exit(run(parse()))
 }
 

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use unclip_engine::ComputePermit;
-use unclip_service::{ServerArgs, Services, exit, listen_address, parse, wait_passively};
+use unclip_service::{ServerArgs, Services, exit, listen_address, parse, settle_environment};
 use unclip_stage::NetworkArgs;
 use unclip_upsampler::Upsampler;
 
@@ -23,7 +23,7 @@ struct Args {
 }
 
 fn main() -> ExitCode {
-    wait_passively();
+    settle_environment();
     exit(run(parse()))
 }
 

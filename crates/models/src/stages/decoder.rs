@@ -39,7 +39,7 @@ impl DecoderModel {
         Ok(Self { text_proj, text_proj_config, unet, config, placement })
     }
 
-    /// Checks `text_proj/` and `decoder/` without reading the weights' data.
+    /// Checks `text_proj/` and `decoder/`, reading every weight once.
     pub fn check(bundle: &Bundle) -> Report {
         let mut report = super::check(bundle, Component::TextProj, TextProj::new);
         report.extend(super::check(bundle, Component::Decoder, UNet2DConditionModel::new));
@@ -53,7 +53,7 @@ impl DecoderModel {
 
     /// `[channels, height, width]` of the picture.
     pub fn sample_shape(&self) -> [usize; 3] {
-        let [height, width] = self.config.trunk.sides();
+        let [height, width] = self.config.sides;
         [self.config.trunk.in_channels, height, width]
     }
 

@@ -32,7 +32,7 @@ impl PriorModel {
         Ok(Self { network, config, placement })
     }
 
-    /// Checks `prior/` without reading the weights' data.
+    /// Checks `prior/`, reading every weight once.
     pub fn check(bundle: &Bundle) -> Report {
         super::check(bundle, Component::Prior, PriorTransformer::new)
     }
