@@ -3,20 +3,18 @@
 use crate::FieldError;
 use crate::v1::{Embedding, Tensor, TextEncoding};
 
-/// The longest text that is taken, in characters (Unicode scalar values): as many as OpenAI's API takes.
-pub const MAX_TEXT_CHARACTERS: usize = 32_000;
+/// The longest text that is taken, in bytes.
+pub const MAX_TEXT_BYTES: usize = 8192;
 
 /// Refuses a text that is too long to be tokenised for nothing.
 ///
 /// # Errors
-/// More than [`MAX_TEXT_CHARACTERS`].
+/// More than [`MAX_TEXT_BYTES`].
 pub fn check_text(field: &str, text: &str) -> Result<(), FieldError> {
-    // A character is a byte at least.
-    let count = if text.len() <= MAX_TEXT_CHARACTERS { 0 } else { text.chars().count() };
-    if count <= MAX_TEXT_CHARACTERS {
+    if text.len() <= MAX_TEXT_BYTES {
         return Ok(());
     }
-    let problem = format!("{count} characters, at most {MAX_TEXT_CHARACTERS} are allowed; shorten the text");
+    let problem = format!("{} bytes, at most {MAX_TEXT_BYTES} are allowed; shorten the text", text.len());
     Err(FieldError::new(field, problem))
 }
 

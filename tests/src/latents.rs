@@ -13,8 +13,7 @@ pub fn steps(steps: u32) -> Option<SamplingOptions> {
 /// Four steps of DDIM without guidance.
 pub fn ddim(eta: f32) -> Option<SamplingOptions> {
     let guidance_scale = Some(1.0);
-    let sampler = Sampler::Ddim as i32;
-    Some(SamplingOptions { steps: Some(4), guidance_scale, sampler, eta: Some(eta), ..Default::default() })
+    Some(SamplingOptions { steps: Some(4), guidance_scale, sampler: Sampler::Ddim as i32, eta: Some(eta) })
 }
 
 /// Seed 7, few steps, tensors returned.
@@ -30,12 +29,12 @@ pub fn options(decoder: Option<SamplingOptions>) -> Option<DrawOptions> {
 
 /// The latent of a file.
 pub fn picture(file: Vec<u8>) -> Option<Latent> {
-    Some(Latent { source: Some(Source::Image(file.into())), ..Default::default() })
+    Some(Latent { source: Some(Source::Image(file.into())), x_t: None })
 }
 
 /// A latent that is known already.
 pub fn embedded(embedding: Option<Embedding>, x_t: Option<Tensor>) -> Option<Latent> {
-    Some(Latent { source: embedding.map(Source::ImageEmbedding), x_t, decoder: None })
+    Some(Latent { source: embedding.map(Source::ImageEmbedding), x_t })
 }
 
 /// A picture that is not square.

@@ -11,7 +11,6 @@ mod error;
 pub mod eval;
 pub mod judge;
 pub mod params;
-mod picture_tower;
 mod pictures;
 pub mod prior;
 pub mod random;

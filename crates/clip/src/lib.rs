@@ -8,6 +8,7 @@ mod error;
 mod image_tower;
 mod onnx;
 mod preprocess;
+mod resample;
 mod runtime;
 mod text_tower;
 mod tokenizer;

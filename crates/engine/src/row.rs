@@ -2,7 +2,6 @@
 
 use std::time::Instant;
 
-use crate::admission::Claim;
 use crate::load::JobLoad;
 use crate::mailbox::Reporter;
 use crate::panics::guarded;
@@ -87,16 +86,11 @@ impl<X> Row<X> {
         RowState {
             id,
             last_stepped: self.last_stepped,
-            lanes: self.width(),
+            lanes: self.branches().len(),
             batch_key: self.batch_key,
             deadline: self.deadline,
             cancelled: self.owed.reporter.is_cancelled(),
         }
-    }
-
-    /// What admission sees of it.
-    pub(crate) fn claim(&self) -> Claim<'_> {
-        Claim { request: &self.name, forwards: self.owed.load.forwards_left() }
     }
 
     /// The row's lanes in a forward, the conditional one first.
@@ -115,11 +109,6 @@ impl<X> Row<X> {
         let conditional = outputs.next()?;
         let unconditional = if self.trajectory.guided() { Some(outputs.next()?) } else { None };
         Some(Outputs { conditional, unconditional })
-    }
-
-    /// The number of its lanes.
-    pub(crate) fn width(&self) -> usize {
-        self.branches().len()
     }
 
     fn branches(&self) -> &'static [Branch] {

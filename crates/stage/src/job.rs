@@ -41,8 +41,7 @@ impl JobOptions {
             |error: unclip_diffusion::Error| Error::new(Code::InvalidArgument, format!("options: {error}"));
         let sampler = match sampling.sampler {
             Sampler::Ddim => {
-                let ddim = DdimSampler::new(scheduler, sampling.eta).map_err(invalid)?;
-                unclip_diffusion::Sampler::Ddim(ddim.with_clamped_epsilon(sampling.clamped_epsilon))
+                unclip_diffusion::Sampler::Ddim(DdimSampler::new(scheduler, sampling.eta).map_err(invalid)?)
             }
             Sampler::Unclip | Sampler::Unspecified => {
                 unclip_diffusion::Sampler::UnClip(UnClipSampler::new(scheduler).map_err(invalid)?)

@@ -1,7 +1,6 @@
 //! Events and pictures as the messages of the picture stages. Decoder and upsampler stream the same things in messages of
 //! their own.
 
-use unclip_proto::Maker;
 use unclip_proto::v1::{
     DecodeResponse, DecodeResult, InvertResponse, InvertResult, UpsampleResponse, UpsampleResult,
     decode_response, invert_response, upsample_response,
@@ -26,9 +25,8 @@ macro_rules! picture_messages {
         impl From<Picture> for $response {
             fn from(picture: Picture) -> Self {
                 use $event as Event;
-                let Picture { image, noise, maker: Maker { fingerprint, dtype } } = picture;
-                let (image, noise) = (Some(image), Some(noise));
-                let result = $result { image, noise, model_fingerprint: fingerprint, dtype };
+                let Picture { image, noise, model_fingerprint } = picture;
+                let result = $result { image: Some(image), noise: Some(noise), model_fingerprint };
                 Self { event: Some(Event::Result(result)) }
             }
         }
@@ -50,8 +48,8 @@ impl From<StreamEvent> for InvertResponse {
 }
 
 impl From<Inverted> for InvertResponse {
-    fn from(Inverted { x_t, maker: Maker { fingerprint, dtype } }: Inverted) -> Self {
-        let result = InvertResult { x_t: Some(x_t), model_fingerprint: fingerprint, dtype };
+    fn from(Inverted { x_t, model_fingerprint }: Inverted) -> Self {
+        let result = InvertResult { x_t: Some(x_t), model_fingerprint };
         Self { event: Some(invert_response::Event::Result(result)) }
     }
 }

@@ -1,6 +1,5 @@
 //! Trained parts as bundles in diffusers' layout.
 
-mod chain;
 mod export;
 mod schedulers;
 mod weights;

@@ -65,17 +65,9 @@ pub enum DataError {
         /// What was expected and what was found.
         reason: String,
     },
-    /// An option that is out of range, or names what is unknown.
+    /// An option or selection that leaves nothing to train on, or is out of range.
     #[error("{0}")]
     Options(String),
-    /// A selection that no picture fits.
-    #[error("{path}: no picture is left to draw from, by {selection}")]
-    Nothing {
-        /// The store.
-        path: PathBuf,
-        /// What was asked for.
-        selection: String,
-    },
 }
 
 impl DataError {

@@ -5,27 +5,17 @@ use std::sync::Arc;
 
 use unclip_models::Placement;
 use unclip_training::clip::{ClipConfig, ClipTask, FrozenClip};
-use unclip_training::decoder::{DecoderConfig, DecoderTask, PriorSamples};
+use unclip_training::decoder::{DecoderConfig, DecoderTask};
 use unclip_training::judge::{JudgeConfig, JudgeTask};
 use unclip_training::prior::{PriorTask, PriorTrainingConfig};
-use unclip_training::run::{BatchSource, Cadence, CheckedConfig, Claim, Optimisation, Problems, RunInfo};
+use unclip_training::run::{BatchSource, Cadence, CheckedConfig, Optimisation, Problems, RunFolder};
 use unclip_training::upsampler::{UpsamplerConfig, UpsamplerTask};
 
 use crate::shapes::Shapes;
 
-/// A task and the folder that it has to itself.
-pub(crate) struct Trial<T> {
-    pub(crate) task: T,
-    pub(crate) claim: Claim,
-}
-
-fn claim(folder: &Path, stage: &str, clip: Option<&FrozenClip>) -> Claim {
-    let clip = clip.map(|clip| clip.fingerprint().to_owned());
-    Claim::new(folder, RunInfo { clip, ..RunInfo::of(stage) }, true).unwrap()
-}
-
 /// What the loop takes besides a task.
 pub(crate) struct Recipe {
+    pub(crate) clip: Option<String>,
     pub(crate) optimisation: Optimisation,
     pub(crate) cadence: Cadence,
 }
@@ -36,6 +26,7 @@ pub(crate) fn recipe(steps: u64, batch: usize, replicas: usize) -> Recipe {
     );
     let log_steps = (steps / 6).max(1);
     Recipe {
+        clip: None,
         optimisation: toml::from_str(&text).unwrap(),
         cadence: Cadence { log_steps, ..Cadence::default() },
     }
@@ -65,7 +56,7 @@ fn sources(side: usize) -> (Arc<dyn BatchSource>, Arc<dyn BatchSource>) {
     (Arc::new(Shapes { side }), Arc::new(Shapes { side }))
 }
 
-pub(crate) fn clip(folder: &Path, placement: Placement) -> Trial<ClipTask> {
+pub(crate) fn clip(folder: &Path, placement: Placement) -> ClipTask {
     let config: ClipConfig = parse(
         "dim = 32
         ---
@@ -82,12 +73,10 @@ pub(crate) fn clip(folder: &Path, placement: Placement) -> Trial<ClipTask> {
         heads = 2",
     );
     let (train, held_out) = sources(16);
-    let claim = claim(folder, "clip", None);
-    let task = ClipTask::new(config, train, held_out, claim.folder(), placement).unwrap();
-    Trial { task, claim }
+    ClipTask::new(config, train, held_out, &RunFolder::create(folder).unwrap(), placement).unwrap()
 }
 
-pub(crate) fn prior(folder: &Path, clip: &Path, placement: Placement) -> Trial<PriorTask> {
+pub(crate) fn prior(folder: &Path, clip: &Path, placement: Placement) -> (PriorTask, Option<String>) {
     let config: PriorTrainingConfig = parse(
         "clip = 'none'
         ---
@@ -100,27 +89,20 @@ pub(crate) fn prior(folder: &Path, clip: &Path, placement: Placement) -> Trial<P
         steps = 3",
     );
     let clip = FrozenClip::open(clip).unwrap();
+    let fingerprint = Some(clip.fingerprint().to_owned());
     let (train, held_out) = sources(16);
-    let claim = claim(folder, "prior", Some(&clip));
-    let task = PriorTask::new(config, clip, train, held_out, claim.folder(), placement).unwrap();
-    Trial { task, claim }
+    let folder = RunFolder::create(folder).unwrap();
+    (PriorTask::new(config, clip, train, held_out, &folder, placement).unwrap(), fingerprint)
 }
 
-/// With a prior's run, three quarters of the rows are conditioned on its samples.
-pub(crate) fn decoder(
-    folder: &Path,
-    clip: &Path,
-    prior: Option<&Path>,
-    placement: Placement,
-) -> Trial<DecoderTask> {
-    let mut config: DecoderConfig = parse(
+pub(crate) fn decoder(folder: &Path, clip: &Path, placement: Placement) -> (DecoderTask, Option<String>) {
+    let config: DecoderConfig = parse(
         "clip = 'none'
         context_width = 32
         ---
         [unet]
         side = 8
         channels = [16, 32]
-        time_width = 40
         layers = 1
         groups = 8
         attention_levels = 1
@@ -129,15 +111,14 @@ pub(crate) fn decoder(
         count = 4
         steps = 3",
     );
-    config.prior = prior.map(|run| PriorSamples { run: run.to_path_buf(), share: 0.75, guidance: 2.0 });
     let clip = FrozenClip::open(clip).unwrap();
+    let fingerprint = Some(clip.fingerprint().to_owned());
     let (train, held_out) = sources(16);
-    let claim = claim(folder, "decoder", Some(&clip));
-    let task = DecoderTask::new(config, clip, train, held_out, claim.folder(), placement).unwrap();
-    Trial { task, claim }
+    let folder = RunFolder::create(folder).unwrap();
+    (DecoderTask::new(config, clip, train, held_out, &folder, placement).unwrap(), fingerprint)
 }
 
-pub(crate) fn upsampler(folder: &Path, placement: Placement) -> Trial<UpsamplerTask> {
+pub(crate) fn upsampler(folder: &Path, placement: Placement) -> UpsamplerTask {
     let config: UpsamplerConfig = parse(
         "small_side = 8
         crop = 16
@@ -157,12 +138,10 @@ pub(crate) fn upsampler(folder: &Path, placement: Placement) -> Trial<UpsamplerT
         guidance = 1.0",
     );
     let (train, held_out) = sources(32);
-    let claim = claim(folder, "upsampler", None);
-    let task = UpsamplerTask::new(config, train, held_out, claim.folder(), placement).unwrap();
-    Trial { task, claim }
+    UpsamplerTask::new(config, train, held_out, &RunFolder::create(folder).unwrap(), placement).unwrap()
 }
 
-pub(crate) fn judge(folder: &Path, placement: Placement) -> Trial<JudgeTask> {
+pub(crate) fn judge(folder: &Path, placement: Placement) -> JudgeTask {
     let config: JudgeConfig = parse(
         "dim = 16
         ---
@@ -178,7 +157,5 @@ pub(crate) fn judge(folder: &Path, placement: Placement) -> Trial<JudgeTask> {
         hidden = 32",
     );
     let (train, held_out) = sources(16);
-    let claim = claim(folder, "judge", None);
-    let task = JudgeTask::new(config, train, held_out, claim.folder(), placement).unwrap();
-    Trial { task, claim }
+    JudgeTask::new(config, train, held_out, &RunFolder::create(folder).unwrap(), placement).unwrap()
 }

@@ -156,8 +156,7 @@ impl Rig {
 }
 
 pub(super) fn config(max_lanes: usize, max_rows: usize, queue: usize) -> EngineConfig {
-    let permit = ComputePermit::new();
-    EngineConfig { name: "test".to_owned(), max_lanes, max_rows, queue, permit, batch_invariant: false }
+    EngineConfig { name: "test".to_owned(), max_lanes, max_rows, queue, permit: ComputePermit::new() }
 }
 
 /// An engine whose forwards end at once.

@@ -2,15 +2,12 @@
 
 use tch::{Kind, Tensor};
 
-use super::steady;
 use crate::{ModelError, Params};
 
 /// `x W^T + b` over the last dimension.
 pub(crate) struct Linear {
     weight: Tensor,
     bias: Tensor,
-    /// See [`steady`].
-    steady: bool,
 }
 
 impl Linear {
@@ -18,7 +15,6 @@ impl Linear {
         Ok(Self {
             weight: params.tensor("weight", &[outputs, inputs])?,
             bias: params.tensor("bias", &[outputs])?,
-            steady: params.steady(),
         })
     }
 
@@ -29,10 +25,7 @@ impl Linear {
 
     /// `[..., inputs]` to `[..., outputs]`.
     pub(crate) fn forward(&self, x: &Tensor) -> Tensor {
-        match self.steady {
-            true => steady::linear(x, &self.weight, &self.bias),
-            false => x.linear(&self.weight, Some(&self.bias)),
-        }
+        x.linear(&self.weight, Some(&self.bias))
     }
 }
 
@@ -58,8 +51,7 @@ impl JointLinear {
         }
         let weights: Vec<_> = parts.iter().map(|part| &part.weight).collect();
         let biases: Vec<_> = parts.iter().map(|part| &part.bias).collect();
-        let (weight, bias) = (Tensor::f_cat(&weights, 0)?, Tensor::f_cat(&biases, 0)?);
-        let joint = Linear { weight, bias, steady: params.steady() };
+        let joint = Linear { weight: Tensor::f_cat(&weights, 0)?, bias: Tensor::f_cat(&biases, 0)? };
         Ok(Self { parts: vec![joint] })
     }
 
@@ -80,7 +72,6 @@ pub(crate) struct Conv2d {
     weight: Tensor,
     bias: Tensor,
     padding: i64,
-    steady: bool,
 }
 
 impl Conv2d {
@@ -90,16 +81,12 @@ impl Conv2d {
             weight: params.tensor("weight", &[outputs, inputs, kernel, kernel])?,
             bias: params.tensor("bias", &[outputs])?,
             padding: kernel / 2,
-            steady: params.steady(),
         })
     }
 
     /// `[batch, inputs, height, width]` to `[batch, outputs, height, width]`.
     pub(crate) fn forward(&self, x: &Tensor) -> Tensor {
-        match self.steady {
-            true => steady::convolution(x, &self.weight, &self.bias, self.padding),
-            false => x.conv2d(&self.weight, Some(&self.bias), 1, self.padding, 1, 1),
-        }
+        x.conv2d(&self.weight, Some(&self.bias), 1, self.padding, 1, 1)
     }
 }
 
@@ -109,7 +96,6 @@ pub(crate) struct GroupNorm {
     bias: Tensor,
     groups: i64,
     eps: f64,
-    steady: bool,
 }
 
 impl GroupNorm {
@@ -119,14 +105,11 @@ impl GroupNorm {
             bias: params.tensor("bias", &[channels])?,
             groups,
             eps,
-            steady: params.steady(),
         })
     }
 
     pub(crate) fn forward(&self, x: &Tensor) -> Tensor {
-        let norm =
-            |x: &Tensor| x.group_norm(self.groups, Some(&self.weight), Some(&self.bias), self.eps, true);
-        if self.steady { steady::by_picture(x, norm) } else { norm(x) }
+        x.group_norm(self.groups, Some(&self.weight), Some(&self.bias), self.eps, true)
     }
 }
 

@@ -1,4 +1,4 @@
-//! What `unclip import` finds out about the diffusion networks of a bundle.
+//! What `unclip import` finds out about a bundle without reading its weights.
 
 use std::collections::HashMap;
 use std::path::Path;

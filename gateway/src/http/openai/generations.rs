@@ -22,14 +22,15 @@ pub(super) async fn generate(State(api): State<Api>, request: Request) -> Result
     respond(&api, wanted, Endpoint::Generations, news).await
 }
 
-/// Reads the request and hands it to the gateway.
+/// Reads the request and hands it to the gateway. Its share of the memory for uploads is free again afterwards.
 async fn begin(api: &Api, request: Request) -> Result<(Wanted, News), ApiError> {
     let (parts, body) = request.into_parts();
     expect_json(&parts.headers)?;
-    let mut fields = Upload::new(body, MAX_BODY).json().await?;
+    let share = api.settings().uploads.share();
+    let mut fields = Upload::new(body, MAX_BODY, &share).json().await?;
     let prompt = fields.text("prompt")?.ok_or_else(|| ApiError::missing("prompt"))?;
-    let parameters = Parameters::take(&mut fields, Endpoint::Generations, api.settings().strict)?;
-    let extras = Extras::take(&mut fields, Endpoint::Generations, api.settings().strict)?;
+    let parameters = Parameters::take(&mut fields, Endpoint::Generations)?;
+    let extras = Extras::take(&mut fields, Endpoint::Generations)?;
     fields.finish()?;
 
     let context = RequestContext::of(&parts.extensions);
@@ -48,10 +49,7 @@ pub(super) async fn settle(
     extras: &Extras,
 ) -> Result<u32, ApiError> {
     api.check_model(parameters.model.as_deref())?;
-    // Any other size is drawn at the model's own and resized.
-    if api.settings().strict
-        && let Some(size) = parameters.size
-    {
+    if let Some(size) = parameters.size {
         check_size(api, context, size).await?;
     }
     let steps = match (parameters.partial_images, extras.decoder.steps) {
@@ -88,7 +86,7 @@ pub(super) async fn respond(
     news: News,
 ) -> Result<Response, ApiError> {
     match wanted.parameters.stream {
-        true => Ok(events::respond(wanted, endpoint, news)),
+        true => events::respond(wanted, endpoint, news).await,
         false => answer::respond(api, &wanted, news).await,
     }
 }
