@@ -1,26 +1,30 @@
 # Every target is a command anyone can type; `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-tests setup-tools build demo test screenshots train-smoke lint fmt docs train-data evaluate fixtures fixtures-emoji bench-reference clean
+.PHONY: help setup setup-tests setup-tools build demo test attack screenshots train-smoke lint fmt docs train-data evaluate fixtures fixtures-emoji fixtures-samplers bench-reference bench-invariance clean
 
 PROMPT ?= a red heart
 BUNDLE ?= models/emoji
 OUT    ?= out/demo.png
+PROGRAM ?= target/debug/unclip
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1 \t\2/p' $(MAKEFILE_LIST) | expand -t 28
 
 setup: ## Fetch the native libraries (libtorch, ONNX Runtime) into .native/; needs python3 with pip
 	@scripts/need.sh c++ g++
-	@python3 scripts/setup_native.py
+	@PIP_DISABLE_PIP_VERSION_CHECK=1 python3 scripts/setup_native.py
 
-setup-tests: setup ## What the tests need besides: a Redis server, clients in Python (gRPC, OpenAI's), a browser
+setup-tests: setup ## What the tests need besides: a Redis server, clients in Python (gRPC, OpenAI's) and Node.js, a browser
 	@scripts/need.sh redis-server redis-server
+	@scripts/need.sh strace strace
 	@scripts/pip_target.sh tests/clients/requirements.txt .python/clients
-	@scripts/pip_target.sh tests/clients/openai-requirements.txt .python/openai
+	@scripts/pip_target.sh tests/clients/sdks-requirements.txt .python/sdks --no-deps --no-compile
 	@scripts/need.sh curl curl
 	@scripts/need.sh chromium chromium
 	@scripts/need.sh npm npm
 	@scripts/npm_ci.sh tests/page
+	@scripts/npm_ci.sh tests/clients/node
+	@scripts/npm_ci.sh tests/grpc-web
 
 setup-tools: ## What `make lint` needs besides: buf, from the npm registry
 	@scripts/need.sh npm npm
@@ -31,7 +35,7 @@ build: setup ## Build target/release/unclip and the servers
 
 demo: setup ## Draw a picture: make demo PROMPT="a red heart" [BUNDLE=DIR]
 	cargo build --release --package unclip
-	target/release/unclip generate --bundle "$(BUNDLE)" --prompt "$(PROMPT)" --output "$(OUT)"
+	target/release/unclip generate --bundle "$(BUNDLE)" --prompt "$(PROMPT)" --output "$(OUT)" --overwrite
 
 test: setup-tests ## Run every test
 	cargo build --workspace --bins
@@ -39,6 +43,11 @@ test: setup-tests ## Run every test
 
 screenshots: setup-tests ## Take docs/images/page-*.jpg anew, of the page with models/emoji
 	cargo test --package unclip-tests --test page -- --ignored --exact screenshots
+
+attack: setup ## Attack a server of this build as a hostile network would, and print what it cost: make attack [PROGRAM=FILE]
+	cargo build --package unclip
+	rm -rf out/attack && target/debug/unclip import tests/fixtures/tiny/bundle -o out/attack/bundle
+	python3 bench/attack/attack.py --program "$(PROGRAM)" --bundle out/attack/bundle --json out/attack/figures.json
 
 train-smoke: setup ## A few steps of every trainer, resumed and exported (part of `make test`)
 	cargo test --package unclip-training --test smoke
@@ -59,9 +68,9 @@ docs: ## Write docs/grpc.md from the contracts
 
 train-data: setup ## Fetch the emoji sets from the npm registry and draw them: out/data/emoji-64.unclipds
 	@scripts/need.sh npm npm
-	cd training/data && npm ci --no-audit --no-fund --loglevel=error
+	@scripts/npm_ci.sh training/data
 	cargo build --release --package unclip
-	target/release/unclip train data --out out/data/emoji-64.unclipds
+	target/release/unclip train data --names training/configs/names.txt --out out/data/emoji-64.unclipds
 
 JUDGE       ?= out/train/judge
 STORE       ?= out/data/emoji-64.unclipds
@@ -75,18 +84,26 @@ evaluate: setup ## Measure a bundle: make evaluate BUNDLE=DIR [JUDGE=RUN] [STORE
 	target/release/unclip eval --bundle "$(BUNDLE)" --judge "$(JUDGE)" --store "$(STORE)" --store-large "$(STORE_LARGE)" \
 	  --things "$(THINGS)" --styles "$(STYLES)" --out "$(REPORT)"
 
-fixtures: ## Make tests/fixtures anew with Python's diffusers (about 3 GB of packages into .python/reference)
+fixtures: ## Make tests/fixtures anew with Python's diffusers (about 3 GB of packages into .python/reference) [ONLY=tiny|varied]
 	@scripts/pip_target.sh tests/reference/requirements.txt .python/reference
-	PYTHONPATH=.python/reference python3 tests/reference/make_fixtures.py
+	PYTHONPATH=.python/reference python3 tests/reference/make_fixtures.py $(if $(ONLY),--only $(ONLY))
 
 fixtures-emoji: ## Make tests/fixtures/emoji anew with Python's diffusers, after models/emoji has changed
 	@scripts/pip_target.sh tests/reference/requirements.txt .python/reference
 	PYTHONPATH=.python/reference python3 tests/reference/make_fixtures.py --trained models/emoji
 
+fixtures-samplers: ## Make the samplers' goldens anew with Python's diffusers (crates/diffusion/tests/goldens)
+	@scripts/pip_target.sh tests/reference/requirements.txt .python/reference
+	PYTHONPATH=.python/reference python3 crates/diffusion/tests/goldens/make.py
+
 bench-reference: setup ## Time the decoder's U-Net against diffusers, same weights, dtype and threads, alternating
 	@scripts/pip_target.sh tests/reference/requirements.txt .python/reference
 	cargo build --release --package unclip-models --example bench_unet
 	PYTHONPATH=.python/reference python3 bench/reference/compare.py
+
+bench-invariance: setup ## Time what it costs that a picture has the same bits in any batch, on BUNDLE
+	cargo build --release --package unclip-models --example bench_invariance
+	OMP_WAIT_POLICY=PASSIVE target/release/examples/bench_invariance "$(BUNDLE)"
 
 clean: ## Remove what was built; keeps what was fetched
 	cargo clean

@@ -4,5 +4,5 @@ set -eu
 cd "$1"
 cmp -s package-lock.json node_modules/.installed && exit 0
 echo "setup: installing $1/package-lock.json" >&2
-npm ci --no-audit --no-fund --loglevel=error
+npm ci --no-audit --no-fund --no-update-notifier --loglevel=error
 cp package-lock.json node_modules/.installed

@@ -38,6 +38,11 @@ impl Bars {
         bar.set_position(position);
     }
 
+    /// Prints something above the bars.
+    pub(crate) fn beside(&self, print: impl FnOnce()) {
+        self.all.suspend(print);
+    }
+
     /// Leaves the bars on the screen as they are.
     pub(crate) fn finish(&self) {
         self.bars.values().for_each(ProgressBar::abandon);

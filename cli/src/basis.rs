@@ -8,7 +8,8 @@ use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
 use unclip_proto::v1::EmbeddingBasis;
 
-use crate::latents::{SPACE, read, space, tensor};
+use crate::inputs::read;
+use crate::latents::{SPACE, space, tensor};
 use crate::output::write;
 
 const MEAN: &str = "mean";

@@ -1,31 +1,63 @@
 //! What a request streams to its client while it runs.
 
-use tokio::sync::mpsc;
+use std::sync::Arc;
+
+use tokio::sync::{Notify, mpsc};
+use unclip_pictures::Pool;
 use unclip_proto::v1::generate_image_response::Event;
 use unclip_proto::v1::{
     GenerateImageResponse, GeneratedImage, ImagePreview, Preview, Progress, Stage, StageProgress,
 };
-use unclip_service::Error;
 
-use crate::picture::{self, FileFormat};
+use crate::entrance::Entrance;
+use crate::picture;
 
 /// Messages that may wait for a slow client. Progress and previews beyond that are dropped: the next one replaces them.
 const CAPACITY: usize = 64;
 
-/// What the client gets.
-pub(crate) type Message = Result<GenerateImageResponse, tonic::Status>;
+/// What a request's pictures share on their way.
+#[derive(Debug)]
+pub(crate) struct Ways {
+    pub(crate) prior: Entrance,
+    pub(crate) decoder: Entrance,
+    pub(crate) upsampler: Entrance,
+    begun: Notify,
+}
+
+impl Ways {
+    fn new() -> Self {
+        Self {
+            prior: Entrance::default(),
+            decoder: Entrance::default(),
+            // What comes there is drawn already: it waits.
+            upsampler: Entrance::open(),
+            begun: Notify::new(),
+        }
+    }
+
+    /// The decoder has taken the request: no queue refuses it any more.
+    pub(crate) fn begin(&self) {
+        self.begun.notify_one();
+    }
+
+    /// Resolves when the decoder has taken the request.
+    pub(crate) async fn begun(&self) {
+        self.begun.notified().await;
+    }
+}
 
 /// The sending end of a request's stream.
 #[derive(Clone)]
 pub(crate) struct Events {
-    sender: mpsc::Sender<Message>,
+    sender: mpsc::Sender<GenerateImageResponse>,
+    pub(crate) ways: Arc<Ways>,
 }
 
 impl Events {
     /// A stream's two ends.
-    pub(crate) fn channel() -> (Self, mpsc::Receiver<Message>) {
+    pub(crate) fn channel() -> (Self, mpsc::Receiver<GenerateImageResponse>) {
         let (sender, receiver) = mpsc::channel(CAPACITY);
-        (Self { sender }, receiver)
+        (Self { sender, ways: Arc::new(Ways::new()) }, receiver)
     }
 
     /// Resolves when the client is gone.
@@ -35,12 +67,7 @@ impl Events {
 
     /// Sends a picture, waiting for room. When the client is gone there is nobody to tell.
     pub(crate) async fn image(&self, image: GeneratedImage) {
-        let _ = self.sender.send(Ok(message(Event::Image(image)))).await;
-    }
-
-    /// Ends the stream with an error.
-    pub(crate) async fn fail(&self, error: Error) {
-        let _ = self.sender.send(Err(error.into())).await;
+        let _ = self.sender.send(message(Event::Image(image))).await;
     }
 
     /// The events of one picture.
@@ -62,11 +89,16 @@ impl ImageEvents {
         self.image_index
     }
 
+    /// The request's ways into the stages.
+    pub(crate) fn ways(&self) -> &Ways {
+        &self.events.ways
+    }
+
     /// A stage's progress.
     pub(crate) fn progress(&self, stage: Stage, progress: Progress) {
         let progress =
             StageProgress { image_index: self.image_index, stage: stage as i32, progress: Some(progress) };
-        let _ = self.events.sender.try_send(Ok(message(Event::Progress(progress))));
+        let _ = self.events.sender.try_send(message(Event::Progress(progress)));
     }
 
     /// A stage that is done, also where a cache did its work.
@@ -74,32 +106,20 @@ impl ImageEvents {
         self.progress(stage, Progress { step: steps, steps });
     }
 
-    /// A stage's estimate, as a PNG. A preview that can't be made is only logged: the picture will tell.
-    pub(crate) fn preview(&self, stage: Stage, preview: &Preview) {
-        let Some(image) = encode(preview) else {
-            tracing::warn!(?stage, "a preview could not be encoded");
+    /// A stage's estimate, as a PNG, encoded in the pool. A preview that can't be made is only logged: the picture will tell.
+    pub(crate) async fn preview(&self, pool: &Pool, stage: Stage, preview: Preview) {
+        // Nobody reads fast enough: it would be encoded for nothing.
+        if self.events.sender.capacity() == 0 {
             return;
+        }
+        let step = preview.step;
+        let image = match picture::estimate(pool, preview).await {
+            Ok(file) => file.into(),
+            Err(error) => return tracing::warn!(?stage, %error, "a preview could not be encoded"),
         };
-        let preview = ImagePreview {
-            image_index: self.image_index,
-            stage: stage as i32,
-            step: preview.step,
-            image: image.into(),
-        };
-        let _ = self.events.sender.try_send(Ok(message(Event::Preview(preview))));
+        let preview = ImagePreview { image_index: self.image_index, stage: stage as i32, step, image };
+        let _ = self.events.sender.try_send(message(Event::Preview(preview)));
     }
-}
-
-/// From [-1, 1] to a PNG.
-fn encode(preview: &Preview) -> Option<Vec<u8>> {
-    let tensor = preview.x_0.as_ref()?;
-    let shape = tensor.checked_shape("x_0").ok()?;
-    let values: Vec<f32> =
-        tensor.floats("x_0", &shape).ok()?.iter().map(|value| value.midpoint(1.0)).collect();
-    let [3, height, width] = tensor.shape[..] else {
-        return None;
-    };
-    picture::encode(&values, height, width, FileFormat::Png).ok()
 }
 
 fn message(event: Event) -> GenerateImageResponse {

@@ -3,19 +3,21 @@
 
 mod args;
 pub mod cache;
+mod entrance;
 mod events;
 mod http;
 mod image_source;
-mod model_info;
 mod picture;
 mod pipeline;
 mod plan;
+mod pulse;
 mod receipt;
 mod rpc;
+mod stage_watch;
 mod stages;
 mod toolbox;
 
-pub use args::{CacheArgs, HttpArgs, ModelNames, StageArgs};
+pub use args::{CacheArgs, HttpArgs, ModelNames, RequestArgs, StageArgs};
 pub use plan::check;
 pub use rpc::Gateway;
 pub use stages::Stages;

@@ -4,33 +4,40 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use clap::Parser;
-use unclip_gateway::{CacheArgs, Gateway, HttpArgs, StageArgs};
-use unclip_service::{ServerArgs, Services, exit};
+use unclip_gateway::{CacheArgs, Gateway, HttpArgs, RequestArgs, StageArgs};
+use unclip_service::{PictureArgs, ServerArgs, Services, exit, listen_address, parse};
 
 /// Gateway of unclip: captions in, pictures out. It needs the addresses of the stages.
 #[derive(Debug, Parser)]
 #[command(name = "unclip-gateway", version)]
 struct Args {
     /// Address to serve gRPC and HTTP at
-    #[arg(long, env = "UNCLIP_LISTEN", default_value = "127.0.0.1:50051", value_name = "HOST:PORT")]
+    #[arg(long, env = "UNCLIP_LISTEN", value_parser = listen_address, default_value = "127.0.0.1:50051", value_name = "HOST:PORT")]
     listen: SocketAddr,
     #[command(flatten)]
     stages: StageArgs,
     #[command(flatten)]
     cache: CacheArgs,
     #[command(flatten)]
+    requests: RequestArgs,
+    #[command(flatten)]
     http: HttpArgs,
+    #[command(flatten)]
+    pictures: PictureArgs,
     #[command(flatten)]
     server: ServerArgs,
 }
 
 fn main() -> ExitCode {
-    exit(run(Args::parse()))
+    exit(run(parse()))
 }
 
 #[tokio::main]
 async fn run(args: Args) -> anyhow::Result<()> {
-    args.server.telemetry.start("info")?;
-    let gateway = Gateway::new(args.stages.stages()?, args.cache.config())?;
-    args.server.serve(args.listen, gateway.add_to(Services::new(), &args.http)?).await
+    let load = async {
+        let Args { stages, cache, requests, pictures, .. } = &args;
+        let gateway = Gateway::new(stages.stages()?, cache.config(), requests, pictures.pool())?;
+        Ok(gateway.add_to(Services::new(), &args.http)?)
+    };
+    args.server.run(args.listen, load).await
 }

@@ -3,18 +3,21 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use unclip_pictures::Pool;
+use unclip_proto::Maker;
 use unclip_proto::v1::decode_response::Event as DecodeEvent;
 use unclip_proto::v1::sample_prior_response::Event as PriorEvent;
 use unclip_proto::v1::upsample_response::Event as UpsampleEvent;
 use unclip_proto::v1::{
     DecodeRequest, DecodeResult, EditReceipt, Embedding, EncodeTextRequest, EncodeTextResponse,
-    GeneratedImage, ImageTensors, Keep, ModelInfo, NoisePosition, PriorItem, PriorResults,
+    GeneratedImage, ImageTensors, Keep, NoisePosition, PictureSize, PriorItem, PriorResults,
     SamplePriorRequest, Stage, StreamOptions, Tensor, TextEncoding, UpsampleRequest, UpsampleResult,
     prior_item,
 };
 use unclip_service::{Code, Error, RequestContext};
 
-use crate::cache::{Cache, CacheKey, Source};
+use crate::cache::{Cache, CacheKey, CacheKeyBuilder, Source};
+use crate::entrance::{WaitingRoom, hint_for};
 use crate::events::{Events, ImageEvents};
 use crate::image_source::ImageSource;
 use crate::picture;
@@ -22,11 +25,15 @@ use crate::plan::Plan;
 use crate::receipt::Receipts;
 use crate::stages::{Stages, names};
 
-/// Stages and cache: what every request shares.
+/// Stages, cache and bounds: what every request shares.
 #[derive(Clone)]
 pub(crate) struct Pipeline {
     pub(crate) stages: Stages,
     pub(crate) cache: Arc<Cache>,
+    /// Where pictures are decoded and encoded.
+    pub(crate) pictures: Pool,
+    /// Where pictures wait for a stage.
+    pub(crate) waiting: Arc<WaitingRoom>,
 }
 
 /// The caption and what guidance steers away from, encoded.
@@ -34,7 +41,7 @@ pub(crate) struct Pipeline {
 pub(crate) struct Texts {
     pub(crate) prompt: TextEncoding,
     negative: Option<TextEncoding>,
-    info: ModelInfo,
+    maker: Maker,
     cached: bool,
     seconds: f64,
 }
@@ -42,12 +49,7 @@ pub(crate) struct Texts {
 impl Texts {
     /// The text encoder's line of a receipt.
     pub(crate) fn receipt(&self, receipts: &mut Receipts) {
-        receipts.text_encoder(&self.info, self.cached, self.seconds);
-    }
-
-    /// The same without what guidance steers away from.
-    pub(crate) fn unguided(self) -> Self {
-        Self { negative: None, ..self }
+        receipts.text_encoder(&self.maker, self.cached, self.seconds);
     }
 }
 
@@ -74,52 +76,81 @@ pub(crate) struct Keeps {
 pub(crate) struct Edit {
     /// None where all is repainted.
     pub(crate) keeps: Option<Keeps>,
+    /// The picture's embedding, where it is varied as a whole.
+    pub(crate) picture: Option<Embedding>,
     pub(crate) receipt: EditReceipt,
+}
+
+/// Tries to have both texts encoded by one model. While the encoder is being replaced, two calls can get to two.
+const ENCODE_TRIES: u32 = 3;
+
+/// One text, encoded.
+struct Encoded {
+    encoding: TextEncoding,
+    maker: Maker,
+    cached: bool,
 }
 
 /// The picture's embedding and where its generator stands.
 struct Sampled {
     results: PriorResults,
-    info: ModelInfo,
     cached: bool,
     seconds: f64,
 }
 
 impl Pipeline {
-    /// Encodes the caption and, where guidance needs it, the negative caption.
+    /// Encodes the caption and, where guidance needs it, the negative caption: both by one model.
     pub(crate) async fn encode(&self, context: &RequestContext, plan: &Plan) -> Result<Texts, Error> {
+        for _ in 0..ENCODE_TRIES {
+            let texts = context.run(names::TEXT_ENCODER, self.encode_once(context, plan)).await?;
+            if let Some(texts) = texts {
+                return Ok(texts);
+            }
+        }
+        Err(Error::new(Code::Unavailable, "the text encoder is being replaced; try again"))
+    }
+
+    /// None where two models answered.
+    async fn encode_once(&self, context: &RequestContext, plan: &Plan) -> Result<Option<Texts>, Error> {
         let started = Instant::now();
-        let info = self.stages.text_encoder_info(context).await?;
-        let prompt = self.encode_one(context, &info, &plan.prompt);
+        let prompt = self.encode_one(context, &plan.prompt);
         let negative = async {
             match plan.guided() {
-                true => self.encode_one(context, &info, &plan.negative_prompt).await.map(Some),
+                true => self.encode_one(context, &plan.negative_prompt).await.map(Some),
                 false => Ok(None),
             }
         };
-        let ((prompt, source), negative) =
-            context.run(names::TEXT_ENCODER, async { tokio::try_join!(prompt, negative) }).await?;
-        let cached = is_cached(source) && negative.as_ref().is_none_or(|(_, source)| is_cached(*source));
-        let seconds = started.elapsed().as_secs_f64();
-        Ok(Texts { prompt, negative: negative.map(|(encoding, _)| encoding), info, cached, seconds })
+        let (prompt, negative) = tokio::try_join!(prompt, negative)?;
+        if negative.as_ref().is_some_and(|negative| negative.maker != prompt.maker) {
+            return Ok(None);
+        }
+        Ok(Some(Texts {
+            cached: prompt.cached && negative.as_ref().is_none_or(|negative| negative.cached),
+            prompt: prompt.encoding,
+            negative: negative.map(|negative| negative.encoding),
+            maker: prompt.maker,
+            seconds: started.elapsed().as_secs_f64(),
+        }))
     }
 
-    async fn encode_one(
-        &self,
-        context: &RequestContext,
-        info: &ModelInfo,
-        text: &str,
-    ) -> Result<(TextEncoding, Source), Error> {
-        let key = CacheKey::builder().field("model", &info.fingerprint).field("text", text).finish();
+    /// An encoding is a function of the model and the text, so it is cached.
+    async fn encode_one(&self, context: &RequestContext, text: &str) -> Result<Encoded, Error> {
+        let expected = self.stages.text_encoder_maker().await?;
+        let question = CacheKey::builder().field("text", text);
+        let key = key_of(&question, &expected);
         let (stages, context) = (self.stages.clone(), without_deadline(context));
         let request = EncodeTextRequest { texts: vec![text.to_owned()] };
         let compute = async move {
-            let mut response: EncodeTextResponse = stages.encode_text(&context, request).await?;
-            response.encodings.pop().ok_or_else(|| {
-                Error::internal("the text encoder answered without an encoding", "no encodings")
-            })
+            let response = stages.encode_text(&context, request).await?;
+            let key = key_of(&question, &Maker::from(&response));
+            Ok((response, key))
         };
-        self.cache.get_or_compute("text", key, compute).await
+        let (mut response, source): (EncodeTextResponse, _) =
+            self.cache.get_or_compute("text", key, compute).await?;
+        let maker = Maker::from(&response);
+        let missing = || Error::internal("the text encoder answered without an encoding", "no encodings");
+        let encoding = response.encodings.pop().ok_or_else(missing)?;
+        Ok(Encoded { encoding, maker, cached: is_cached(source) })
     }
 
     /// Draws picture `index` of the plan, of which `keep` stays as it is given.
@@ -148,13 +179,18 @@ impl Pipeline {
             None => {
                 let sampled = self.prior(context, plan, texts, seed, &events).await?;
                 let result = only_result(&sampled.results)?;
-                receipts.prior(&sampled.info, plan.prior, sampled.cached, sampled.seconds, &result.scores);
+                let maker = Maker::from(&sampled.results);
+                receipts.prior(&maker, plan.prior, sampled.cached, sampled.seconds, &result.scores);
                 (result.embedding.clone(), result.noise)
             }
         };
         if let Some(edit) = edit {
             receipts.edit(&edit.receipt);
         }
+        let embedding = match edit {
+            Some(edit) => edit.steered(embedding)?,
+            None => embedding,
+        };
         let keep = edit.and_then(|edit| edit.keeps.clone());
         let latents = Latents { embedding, noise, x_t: None, keep };
         self.render(context, (plan, texts), latents, receipts, &events).await
@@ -183,14 +219,13 @@ impl Pipeline {
             keep,
         };
         let started = Instant::now();
-        let info = self.stages.decoder_info(context).await?;
-        let decoded = self.run_decoder(context, request, events).await?;
-        receipts.decoder(&info, plan.decoder, &decoded.model_fingerprint, started);
+        let decoded = self.run_decoder(context, request, events).await;
+        let decoded = decoded.map_err(|error| hint_for(plan.images, error))?;
+        receipts.decoder(&Maker::from(&decoded), plan.decoder, started);
 
         let started = Instant::now();
-        let info = self.stages.upsampler_info(context).await?;
         let upsampled = self.upsample(context, plan, &decoded, keep_large, events).await?;
-        receipts.upsampler(&info, plan.upsampler, &upsampled.model_fingerprint, started);
+        receipts.upsampler(&Maker::from(&upsampled), plan.upsampler, started);
 
         let tensors = plan.return_tensors.then(|| ImageTensors {
             text_embedding: texts.prompt.embedding.as_ref().and_then(|embedding| embedding.tensor.clone()),
@@ -199,7 +234,32 @@ impl Pipeline {
             decoded: decoded.image.clone(),
             image: upsampled.image.clone(),
         });
-        finish(plan, events.index(), upsampled, tensors, receipts).await
+        self.finish(plan, events.index(), upsampled, tensors, receipts).await
+    }
+
+    /// Writes the picture's file.
+    async fn finish(
+        &self,
+        plan: &Plan,
+        image_index: u32,
+        upsampled: UpsampleResult,
+        tensors: Option<ImageTensors>,
+        receipts: Receipts,
+    ) -> Result<GeneratedImage, Error> {
+        let missing = || Error::internal("the upsampler answered without a picture", "no image");
+        let tensor = upsampled.image.ok_or_else(missing)?;
+        let file = picture::write(&self.pictures, tensor, plan.output_size, plan.format).await?;
+        let (drawn, (width, height)) = (file.drawn, file.size);
+        Ok(GeneratedImage {
+            image_index,
+            image: file.bytes.into(),
+            format: plan.format.name() as i32,
+            width,
+            height,
+            receipt: Some(receipts.finish()),
+            tensors,
+            drawn_size: Some(PictureSize { width: drawn.0, height: drawn.1 }),
+        })
     }
 
     /// The prior's result is a function of the model, the texts, the seed and the options, so it is cached too.
@@ -212,7 +272,7 @@ impl Pipeline {
         events: &ImageEvents,
     ) -> Result<Sampled, Error> {
         let started = Instant::now();
-        let info = self.stages.prior_info(context).await?;
+        let expected = context.run(names::PRIOR, self.stages.prior_maker()).await?;
         let request = SamplePriorRequest {
             items: vec![PriorItem {
                 text: Some(prior_item::Text::Encoding(texts.prompt.clone())),
@@ -222,12 +282,19 @@ impl Pipeline {
             options: Some(plan.prior.to_message(true)),
             candidates: Some(plan.candidates),
         };
-        let key = prior_key(plan, texts, &info, seed);
-        let compute = sample(self.stages.clone(), without_deadline(context), request, events.clone());
+        let question = prior_question(plan, texts, seed);
+        let key = key_of(&question, &expected);
+        let sampling = self.clone().sample(without_deadline(context), request, events.clone());
+        let compute = async move {
+            let results = sampling.await?;
+            let key = key_of(&question, &Maker::from(&results));
+            Ok((results, key))
+        };
         let cached = self.cache.get_or_compute("prior", key, compute);
-        let (results, source) = context.run(names::PRIOR, cached).await?;
+        let sampled = context.run(names::PRIOR, cached).await;
+        let (results, source) = sampled.map_err(|error| hint_for(plan.images * plan.candidates, error))?;
         events.done(Stage::Prior, plan.prior.steps);
-        Ok(Sampled { results, info, cached: is_cached(source), seconds: started.elapsed().as_secs_f64() })
+        Ok(Sampled { results, cached: is_cached(source), seconds: started.elapsed().as_secs_f64() })
     }
 
     /// An embedding that the prior samples for the plan's caption and seed.
@@ -249,10 +316,9 @@ impl Pipeline {
         context: &RequestContext,
         text: &str,
     ) -> Result<Embedding, Error> {
-        let info = self.stages.text_encoder_info(context).await?;
-        let encoded = context.run(names::TEXT_ENCODER, self.encode_one(context, &info, text)).await?;
+        let encoded = context.run(names::TEXT_ENCODER, self.encode_one(context, text)).await?;
         let missing = || Error::internal("the text encoder answered without an embedding", "no embedding");
-        encoded.0.embedding.ok_or_else(missing)
+        encoded.encoding.embedding.ok_or_else(missing)
     }
 
     /// Asks the decoder and waits for its last message.
@@ -262,18 +328,23 @@ impl Pipeline {
         request: DecodeRequest,
         events: &ImageEvents,
     ) -> Result<DecodeResult, Error> {
-        let mut stream = self.stages.decode(context, request).await?;
-        loop {
-            let message =
-                stream.message().await.map_err(|status| Error::from_status(names::DECODER, &status))?;
-            match message.map(|message| message.event) {
+        let ways = events.ways();
+        let call = || self.stages.decode(context, request.clone());
+        let mut stream = ways.decoder.enter(&self.waiting, call).await?;
+        ways.begin();
+        let result = loop {
+            match stream.message().await?.map(|message| message.event) {
                 Some(Some(DecodeEvent::Progress(progress))) => events.progress(Stage::Decoder, progress),
-                Some(Some(DecodeEvent::Preview(preview))) => events.preview(Stage::Decoder, &preview),
+                Some(Some(DecodeEvent::Preview(preview))) => {
+                    events.preview(&self.pictures, Stage::Decoder, preview).await;
+                }
                 Some(Some(DecodeEvent::Checkpoint(_)) | None) => {}
-                Some(Some(DecodeEvent::Result(result))) => return Ok(result),
+                Some(Some(DecodeEvent::Result(result))) => break result,
                 None => return Err(cut_off(names::DECODER)),
             }
-        }
+        };
+        ways.decoder.left();
+        Ok(result)
     }
 
     async fn upsample(
@@ -292,50 +363,54 @@ impl Pipeline {
             resume: None,
             keep,
         };
-        let mut stream = self.stages.upsample(context, request).await?;
-        loop {
-            let message =
-                stream.message().await.map_err(|status| Error::from_status(names::UPSAMPLER, &status))?;
-            match message.map(|message| message.event) {
+        let ways = events.ways();
+        let call = || self.stages.upsample(context, request.clone());
+        let mut stream = ways.upsampler.enter(&self.waiting, call).await?;
+        let result = loop {
+            match stream.message().await?.map(|message| message.event) {
                 Some(Some(UpsampleEvent::Progress(progress))) => events.progress(Stage::Upsampler, progress),
-                Some(Some(UpsampleEvent::Preview(preview))) => events.preview(Stage::Upsampler, &preview),
+                Some(Some(UpsampleEvent::Preview(preview))) => {
+                    events.preview(&self.pictures, Stage::Upsampler, preview).await;
+                }
                 Some(Some(UpsampleEvent::Checkpoint(_)) | None) => {}
-                Some(Some(UpsampleEvent::Result(result))) => return Ok(result),
+                Some(Some(UpsampleEvent::Result(result))) => break result,
                 None => return Err(cut_off(names::UPSAMPLER)),
             }
-        }
+        };
+        ways.upsampler.left();
+        Ok(result)
     }
-}
 
-/// Asks the prior and waits for its last message.
-async fn sample(
-    stages: Stages,
-    context: RequestContext,
-    request: SamplePriorRequest,
-    events: ImageEvents,
-) -> Result<PriorResults, Error> {
-    let mut stream = stages.sample_prior(&context, request).await?;
-    loop {
-        let message = stream.message().await.map_err(|status| Error::from_status(names::PRIOR, &status))?;
-        match message.map(|message| message.event) {
-            Some(Some(PriorEvent::Progress(progress))) => events.progress(Stage::Prior, progress),
-            Some(None) => {}
-            Some(Some(PriorEvent::Results(results))) => {
-                stages.saw_prior(&results.model_fingerprint);
-                return Ok(results);
+    /// Asks the prior and waits for its last message.
+    async fn sample(
+        self,
+        context: RequestContext,
+        request: SamplePriorRequest,
+        events: ImageEvents,
+    ) -> Result<PriorResults, Error> {
+        let ways = events.ways();
+        let call = || self.stages.sample_prior(&context, request.clone());
+        let mut stream = ways.prior.enter(&self.waiting, call).await?;
+        let results = loop {
+            match stream.message().await?.map(|message| message.event) {
+                Some(Some(PriorEvent::Progress(progress))) => events.progress(Stage::Prior, progress),
+                Some(None) => {}
+                Some(Some(PriorEvent::Results(results))) => break results,
+                None => return Err(cut_off(names::PRIOR)),
             }
-            None => return Err(cut_off(names::PRIOR)),
-        }
+        };
+        ways.prior.left();
+        self.stages.saw_prior(&results);
+        Ok(results)
     }
 }
 
-/// Everything that decides the prior's result. The dtype counts: bf16 gives other numbers than f32.
-fn prior_key(plan: &Plan, texts: &Texts, info: &ModelInfo, seed: u64) -> CacheKey {
+/// Everything that decides the prior's result but the prior.
+fn prior_question(plan: &Plan, texts: &Texts, seed: u64) -> CacheKeyBuilder {
     let negative = if plan.prior.is_guided() { plan.negative_prompt.as_str() } else { "" };
     CacheKey::builder()
-        .field("model", &info.fingerprint)
-        .field("dtype", &info.dtype)
-        .field("text model", &texts.info.fingerprint)
+        .field("text model", &texts.maker.fingerprint)
+        .field("text dtype", &texts.maker.dtype)
         .field("prompt", &plan.prompt)
         .field("negative", negative)
         .field("seed", seed.to_le_bytes())
@@ -343,8 +418,13 @@ fn prior_key(plan: &Plan, texts: &Texts, info: &ModelInfo, seed: u64) -> CacheKe
         .field("guidance", plan.prior.guidance_scale.to_le_bytes())
         .field("sampler", (plan.prior.sampler as i32).to_le_bytes())
         .field("eta", plan.prior.eta.to_le_bytes())
+        .field("clamped epsilon", [u8::from(plan.prior.clamped_epsilon)])
         .field("candidates", plan.candidates.to_le_bytes())
-        .finish()
+}
+
+/// The key of a question's answer by one model. The dtype counts: bf16 gives other numbers than f32.
+fn key_of(question: &CacheKeyBuilder, maker: &Maker) -> CacheKey {
+    question.clone().field("model", &maker.fingerprint).field("dtype", &maker.dtype).finish()
 }
 
 /// The image embedding, where no prior is asked: the outer option. The inner one is none for the caption alone.
@@ -357,7 +437,8 @@ fn given_embedding(plan: &Plan, texts: &Texts) -> Result<Option<Option<Embedding
             Some(Some(texts.prompt.embedding.clone().ok_or_else(missing)?))
         }
         ImageSource::Given(tensor) => {
-            Some(Some(Embedding { space: texts.info.space.clone(), tensor: Some(tensor.clone()) }))
+            let space = texts.prompt.embedding.as_ref().map(|text| text.space.clone()).unwrap_or_default();
+            Some(Some(Embedding { space, tensor: Some(tensor.clone()) }))
         }
     })
 }
@@ -368,41 +449,6 @@ fn only_result(results: &PriorResults) -> Result<&unclip_proto::v1::PriorResult,
         .first()
         .filter(|result| result.embedding.is_some())
         .ok_or_else(|| Error::internal("the prior answered without a result", "no results"))
-}
-
-/// Encodes the picture away from the async threads.
-async fn finish(
-    plan: &Plan,
-    index: u32,
-    upsampled: UpsampleResult,
-    tensors: Option<ImageTensors>,
-    receipts: Receipts,
-) -> Result<GeneratedImage, Error> {
-    let tensor = upsampled
-        .image
-        .ok_or_else(|| Error::internal("the upsampler answered without a picture", "no image"))?;
-    let format = plan.format;
-    let encoded = tokio::task::spawn_blocking(move || {
-        let bad =
-            |error: unclip_proto::FieldError| Error::internal("the upsampler's picture is damaged", error);
-        let shape = tensor.checked_shape("image").map_err(bad)?;
-        let values = tensor.floats("image", &shape).map_err(bad)?;
-        let [3, height, width] = tensor.shape[..] else {
-            return Err(Error::internal("the upsampler's picture is damaged", format!("shape {shape:?}")));
-        };
-        Ok((picture::encode(&values, height, width, format)?, height, width))
-    });
-    let (image, height, width) =
-        encoded.await.map_err(|error| Error::internal("the picture could not be encoded", error))??;
-    Ok(GeneratedImage {
-        image_index: index,
-        image: image.into(),
-        format: format.name() as i32,
-        width,
-        height,
-        receipt: Some(receipts.finish()),
-        tensors,
-    })
 }
 
 pub(crate) fn cut_off(stage: &str) -> Error {

@@ -1,6 +1,7 @@
 //! A request, validated: the one validator for every way into the gateway.
 
-use unclip_proto::v1::{GenerateImageRequest, ImageFormat};
+use unclip_pictures::MAX_SIDE;
+use unclip_proto::v1::{GenerateImageRequest, ImageFormat, PictureSize};
 use unclip_proto::{FieldError, Sampling, SamplingDefaults, check_text};
 
 use crate::image_source::ImageSource;
@@ -60,6 +61,8 @@ pub(crate) struct Plan {
     pub(crate) source: ImageSource,
     pub(crate) candidates: u32,
     pub(crate) format: FileFormat,
+    /// Width and height of the files, where they are not the upsampler's.
+    pub(crate) output_size: Option<(u32, u32)>,
     pub(crate) preview_every: u32,
     pub(crate) return_tensors: bool,
 }
@@ -73,8 +76,10 @@ impl Plan {
         let candidates = within("candidates", request.candidates.unwrap_or(1), 1, MAX_CANDIDATES)?;
         let preview_every = within("preview_every", request.preview_every, 0, MAX_PREVIEW_EVERY)?;
         let seed = request.seed.unwrap_or_else(random_seed);
-        if seed.checked_add(u64::from(images)).is_none() {
-            return Err(FieldError::out_of_range("seed", seed, 0, u64::MAX - u64::from(images)));
+        // Picture k has seed + k.
+        let largest = u64::MAX - u64::from(images - 1);
+        if seed > largest {
+            return Err(FieldError::out_of_range("seed", seed, 0, largest));
         }
         let mut plan = Self {
             prior: Sampling::resolve(request.prior.as_ref(), facts.prior, "prior")?,
@@ -82,6 +87,7 @@ impl Plan {
             upsampler: Sampling::resolve(request.upsampler.as_ref(), facts.upsampler, "upsampler")?,
             source: ImageSource::of(request, facts.embedding_dim)?,
             format: format(request)?,
+            output_size: request.output_size.as_ref().map(output_size).transpose()?,
             prompt: request.prompt.clone(),
             negative_prompt: request.negative_prompt.clone(),
             images,
@@ -129,19 +135,32 @@ fn format(request: &GenerateImageRequest) -> Result<FileFormat, FieldError> {
         let problem = format!("{number} is no image format; use IMAGE_FORMAT_PNG, _JPEG or _WEBP");
         FieldError::new("format", problem)
     })?;
-    match (format, request.jpeg_quality) {
-        (ImageFormat::Jpeg, quality) => {
-            let quality = within("jpeg_quality", quality.unwrap_or(JPEG_QUALITY), 1, 100)?;
-            Ok(FileFormat::Jpeg { quality: u8::try_from(quality).unwrap_or(100) })
+    let of_another = |field: &str, quality: Option<u32>, own: ImageFormat| match quality {
+        Some(_) if format != own => {
+            let problem = format!("only for {}; set format to it or leave the field out", own.as_str_name());
+            Err(FieldError::new(field, problem))
         }
-        (_, Some(_)) => {
-            let problem =
-                "only JPEG files have a quality; set format to IMAGE_FORMAT_JPEG or leave the field out";
-            Err(FieldError::new("jpeg_quality", problem))
+        _ => Ok(()),
+    };
+    of_another("jpeg_quality", request.jpeg_quality, ImageFormat::Jpeg)?;
+    of_another("webp_quality", request.webp_quality, ImageFormat::Webp)?;
+    let byte = |quality: u32| u8::try_from(quality).unwrap_or(100);
+    Ok(match format {
+        ImageFormat::Jpeg => {
+            let quality = within("jpeg_quality", request.jpeg_quality.unwrap_or(JPEG_QUALITY), 1, 100)?;
+            FileFormat::Jpeg { quality: byte(quality) }
         }
-        (ImageFormat::Webp, None) => Ok(FileFormat::Webp),
-        (ImageFormat::Png | ImageFormat::Unspecified, None) => Ok(FileFormat::Png),
-    }
+        ImageFormat::Webp => {
+            let quality = request.webp_quality.map(|quality| within("webp_quality", quality, 0, 100));
+            FileFormat::Webp { quality: quality.transpose()?.map(byte) }
+        }
+        ImageFormat::Png | ImageFormat::Unspecified => FileFormat::Png,
+    })
+}
+
+fn output_size(size: &PictureSize) -> Result<(u32, u32), FieldError> {
+    let width = within("output_size.width", size.width, 1, MAX_SIDE)?;
+    Ok((width, within("output_size.height", size.height, 1, MAX_SIDE)?))
 }
 
 /// 32 bits, since torch's generator takes no more. The low half of a version 7 UUID is random.
@@ -175,6 +194,14 @@ mod tests {
         assert_eq!((plan.prior.steps, plan.decoder.steps, plan.upsampler.steps), (25, 25, 7));
         assert_eq!((plan.prior.guidance_scale, plan.decoder.guidance_scale), (4.0, 8.0));
         assert!(plan.seed <= u64::from(u32::MAX));
+    }
+
+    #[test]
+    fn the_last_seed_draws_one_picture() {
+        for (seed, images) in [(u64::MAX, 1), (u64::MAX - 1, 2), (u64::MAX - 15, 16)] {
+            let request = GenerateImageRequest { seed: Some(seed), n: Some(images), ..Default::default() };
+            assert_eq!(plan(request).unwrap().seed, seed);
+        }
     }
 
     #[test]
@@ -213,15 +240,29 @@ mod tests {
     fn bad_requests_are_refused_by_field() {
         let default = GenerateImageRequest::default;
         let cases = [
-            (GenerateImageRequest { prompt: "a".repeat(100_000), ..default() }, "prompt: 100000 bytes"),
+            (GenerateImageRequest { prompt: "a".repeat(32_001), ..default() }, "prompt: 32001 characters"),
             (GenerateImageRequest { n: Some(0), ..default() }, "n: 0 is out of range"),
             (GenerateImageRequest { n: Some(17), ..default() }, "n: 17 is out of range"),
             (GenerateImageRequest { candidates: Some(9), ..default() }, "candidates: 9 is out of range"),
-            (GenerateImageRequest { seed: Some(u64::MAX), ..default() }, "seed: 18446744073709551615"),
+            (
+                GenerateImageRequest { seed: Some(u64::MAX), n: Some(2), ..default() },
+                "seed: 18446744073709551615 is out of range, it must be from 0 to 18446744073709551614",
+            ),
             (GenerateImageRequest { format: 42, ..default() }, "format: 42 is no image format"),
             (
                 GenerateImageRequest { jpeg_quality: Some(90), ..default() },
-                "jpeg_quality: only JPEG files have a quality",
+                "jpeg_quality: only for IMAGE_FORMAT_JPEG",
+            ),
+            (
+                GenerateImageRequest { webp_quality: Some(80), ..default() },
+                "webp_quality: only for IMAGE_FORMAT_WEBP",
+            ),
+            (
+                GenerateImageRequest {
+                    output_size: Some(PictureSize { width: 64, height: 4097 }),
+                    ..default()
+                },
+                "output_size.height: 4097 is out of range, it must be from 1 to 4096",
             ),
             (
                 GenerateImageRequest {

@@ -2,10 +2,10 @@
 
 use std::time::Instant;
 
-use unclip_proto::Sampling;
 use unclip_proto::v1::{
-    EditReceipt, Embedding, ModelInfo, PriorMode, Receipt, Sampler, Stage, StageReceipt, Tensor,
+    EditReceipt, Embedding, PictureSize, PriorMode, Receipt, Sampler, Stage, StageReceipt, Tensor,
 };
+use unclip_proto::{Maker, Sampling};
 
 use crate::image_source::ImageSource;
 use crate::plan::Plan;
@@ -24,18 +24,19 @@ impl Receipts {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             prior_mode: plan.source.mode() as i32,
             image_embedding_given: matches!(plan.source, ImageSource::Given(_)),
+            output_size: plan.output_size.map(|(width, height)| PictureSize { width, height }),
             ..Default::default()
         })
     }
 
     /// The text encoder's line.
-    pub(crate) fn text_encoder(&mut self, info: &ModelInfo, cached: bool, seconds: f64) {
+    pub(crate) fn text_encoder(&mut self, maker: &Maker, cached: bool, seconds: f64) {
         self.0.stages.push(StageReceipt {
             stage: Stage::TextEncoder as i32,
-            model_fingerprint: info.fingerprint.clone(),
+            model_fingerprint: maker.fingerprint.clone(),
             sampler: Sampler::Unspecified as i32,
             guidance_scale: 1.0,
-            dtype: info.dtype.clone(),
+            dtype: maker.dtype.clone(),
             cached,
             seconds,
             ..Default::default()
@@ -45,49 +46,25 @@ impl Receipts {
     /// The prior's line.
     pub(crate) fn prior(
         &mut self,
-        info: &ModelInfo,
+        maker: &Maker,
         options: Sampling,
         cached: bool,
         seconds: f64,
         scores: &[f32],
     ) {
         self.0.candidate_scores = scores.to_vec();
-        let line = diffusion(Stage::Prior, info, options, &info.fingerprint, seconds);
+        let line = diffusion(Stage::Prior, maker, options, seconds);
         self.0.stages.push(StageReceipt { cached, ..line });
     }
 
     /// The decoder's line.
-    pub(crate) fn decoder(
-        &mut self,
-        info: &ModelInfo,
-        options: Sampling,
-        fingerprint: &str,
-        started: Instant,
-    ) {
-        self.0.stages.push(diffusion(
-            Stage::Decoder,
-            info,
-            options,
-            fingerprint,
-            started.elapsed().as_secs_f64(),
-        ));
+    pub(crate) fn decoder(&mut self, maker: &Maker, options: Sampling, started: Instant) {
+        self.0.stages.push(diffusion(Stage::Decoder, maker, options, started.elapsed().as_secs_f64()));
     }
 
     /// The upsampler's line.
-    pub(crate) fn upsampler(
-        &mut self,
-        info: &ModelInfo,
-        options: Sampling,
-        fingerprint: &str,
-        started: Instant,
-    ) {
-        self.0.stages.push(diffusion(
-            Stage::Upsampler,
-            info,
-            options,
-            fingerprint,
-            started.elapsed().as_secs_f64(),
-        ));
+    pub(crate) fn upsampler(&mut self, maker: &Maker, options: Sampling, started: Instant) {
+        self.0.stages.push(diffusion(Stage::Upsampler, maker, options, started.elapsed().as_secs_f64()));
     }
 
     /// What made the picture, out of which latents.
@@ -115,22 +92,17 @@ impl Receipts {
     }
 }
 
-fn diffusion(
-    stage: Stage,
-    info: &ModelInfo,
-    options: Sampling,
-    fingerprint: &str,
-    seconds: f64,
-) -> StageReceipt {
+fn diffusion(stage: Stage, maker: &Maker, options: Sampling, seconds: f64) -> StageReceipt {
     StageReceipt {
         stage: stage as i32,
-        model_fingerprint: fingerprint.to_owned(),
+        model_fingerprint: maker.fingerprint.clone(),
         sampler: options.sampler as i32,
         steps: options.steps,
         guidance_scale: options.guidance_scale,
         eta: options.eta,
-        dtype: info.dtype.clone(),
+        dtype: maker.dtype.clone(),
         cached: false,
         seconds,
+        clamped_epsilon: options.clamped_epsilon,
     }
 }

@@ -1,44 +1,59 @@
 //! The gateway's gRPC service.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use futures::FutureExt;
 use futures::future::try_join_all;
-use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Request, Response, Status};
-use tracing::Instrument;
+use tonic::{Extensions, Request, Response, Status};
+use unclip_pictures::Pool;
 use unclip_proto::v1::unclip_service_server::{UnclipService, UnclipServiceServer};
 use unclip_proto::v1::{
     ClassifyRequest, ClassifyResponse, ComputeBasisRequest, ComputeBasisResponse, DiffImageRequest,
-    DiffImageResponse, EditImageRequest, EditImageResponse, GenerateImageRequest, InterpolateImagesRequest,
-    InterpolateImagesResponse, InvertImageRequest, InvertImageResponse, ListModelsRequest,
-    ListModelsResponse, ReconstructImageRequest, ReconstructImageResponse, UnclipServiceEncodeImageRequest,
-    UnclipServiceEncodeImageResponse, UnclipServiceEncodeTextRequest, UnclipServiceEncodeTextResponse,
-    VaryImageRequest, VaryImageResponse,
+    DiffImageResponse, EditImageRequest, EditImageResponse, GenerateImageRequest, GenerateImageResponse,
+    InterpolateImagesRequest, InterpolateImagesResponse, InvertImageRequest, InvertImageResponse,
+    ListModelsRequest, ListModelsResponse, ReconstructImageRequest, ReconstructImageResponse,
+    UnclipServiceEncodeImageRequest, UnclipServiceEncodeImageResponse, UnclipServiceEncodeTextRequest,
+    UnclipServiceEncodeTextResponse, VaryImageRequest, VaryImageResponse,
 };
-use unclip_service::{Error, MAX_MESSAGE_BYTES, RequestContext, Services, in_process};
+use unclip_service::{Error, RequestContext, Services, grpc_server, in_process};
 
-use crate::HttpArgs;
 use crate::cache::{Cache, CacheConfig};
-use crate::events::{Events, Message};
-use crate::http;
+use crate::events::Events;
+use crate::http::{self, Public};
 use crate::pipeline::Pipeline;
 use crate::plan::{Plan, StageFacts};
-use crate::stages::Stages;
+use crate::stages::{Stages, names};
 use crate::toolbox::{self, EventStream};
+use crate::{HttpArgs, RequestArgs};
 
 /// The gateway.
 pub struct Gateway {
     pipeline: Pipeline,
+    default_deadline: Option<Duration>,
 }
 
 impl Gateway {
-    /// A gateway to these stages.
+    /// A gateway to these stages, whose pictures go through `pictures`.
     ///
     /// # Errors
     /// A Redis address that does not parse. A Redis that is down is no error.
-    pub fn new(stages: Stages, cache: CacheConfig) -> Result<Self, Error> {
-        Ok(Self { pipeline: Pipeline { stages, cache: Arc::new(Cache::new(cache)?) } })
+    pub fn new(
+        stages: Stages,
+        cache: CacheConfig,
+        requests: &RequestArgs,
+        pictures: Pool,
+    ) -> Result<Self, Error> {
+        let (cache, waiting) = (Arc::new(Cache::new(cache)?), Arc::default());
+        let pipeline = Pipeline { stages, cache, pictures, waiting };
+        Ok(Self { pipeline, default_deadline: requests.default_deadline() })
+    }
+
+    /// A request's context, with a deadline where it brought none.
+    fn context(&self, extensions: &Extensions) -> RequestContext {
+        let context = RequestContext::of(extensions);
+        let default = || Instant::now().checked_add(self.default_deadline?);
+        RequestContext { deadline: context.deadline.or_else(default), ..context }
     }
 
     /// Adds the gateway to a server: its gRPC service, and the HTTP interfaces that call it.
@@ -46,56 +61,60 @@ impl Gateway {
     /// # Errors
     /// A flag whose value can't be used.
     pub fn add_to(self, services: Services, http: &HttpArgs) -> Result<Services, Error> {
-        let service = UnclipServiceServer::new(self)
-            .max_decoding_message_size(MAX_MESSAGE_BYTES)
-            .max_encoding_message_size(MAX_MESSAGE_BYTES);
-        let gateway = in_process(Services::new().with(service.clone()));
-        Ok(services.with(service).with_http(http::routes(&gateway, http)?))
+        let service = grpc_server!(UnclipServiceServer::new(self));
+        let gateway = in_process(services.sibling().with(service.clone()));
+        let public = Public::new(http)?;
+        let routes = http::routes(&gateway, &public, http);
+        let services = services.with(service).with_http(routes, http::paths());
+        Ok(match public.url() {
+            Some(url) => services.reached_at(url),
+            None => services,
+        })
     }
 }
 
 #[tonic::async_trait]
 impl UnclipService for Gateway {
-    type GenerateImageStream = ReceiverStream<Message>;
+    type GenerateImageStream = EventStream<GenerateImageResponse>;
 
     async fn generate_image(
         &self,
         request: Request<GenerateImageRequest>,
     ) -> Result<Response<Self::GenerateImageStream>, Status> {
-        let context = RequestContext::of(request.extensions());
+        let context = self.context(request.extensions());
         let request = request.into_inner();
         // What no stage needs to be asked for is refused at once.
         let asks_prior = Plan::new(&request, &StageFacts::UNKNOWN).map_err(Error::from)?.asks_prior();
-        let (events, receiver) = Events::channel();
-        let work = generate(self.pipeline.clone(), context, request, asks_prior, events);
-        tokio::spawn(work.in_current_span());
-        Ok(Response::new(ReceiverStream::new(receiver)))
+        let (pipeline, whole) = (self.pipeline.clone(), context.clone());
+        let work = |events| draw_all(pipeline, context, request, asks_prior, events);
+        Ok(Response::new(toolbox::run(&whole, work, |()| None).await?))
     }
 
     async fn encode_text(
         &self,
         request: Request<UnclipServiceEncodeTextRequest>,
     ) -> Result<Response<UnclipServiceEncodeTextResponse>, Status> {
-        let context = RequestContext::of(request.extensions());
-        let encoded = toolbox::encode_texts(&self.pipeline, &context, request.get_ref()).await?;
-        Ok(Response::new(encoded))
+        let context = self.context(request.extensions());
+        let encoded = toolbox::encode_texts(&self.pipeline, &context, request.get_ref()).boxed();
+        Ok(Response::new(context.run(names::TEXT_ENCODER, encoded).await?))
     }
 
     async fn encode_image(
         &self,
         request: Request<UnclipServiceEncodeImageRequest>,
     ) -> Result<Response<UnclipServiceEncodeImageResponse>, Status> {
-        let context = RequestContext::of(request.extensions());
-        let encoded = toolbox::encode_images(&self.pipeline, &context, request.into_inner()).await?;
-        Ok(Response::new(encoded))
+        let context = self.context(request.extensions());
+        let encoded = toolbox::encode_images(&self.pipeline, &context, request.into_inner()).boxed();
+        Ok(Response::new(context.run(names::IMAGE_ENCODER, encoded).await?))
     }
 
     async fn classify(
         &self,
         request: Request<ClassifyRequest>,
     ) -> Result<Response<ClassifyResponse>, Status> {
-        let context = RequestContext::of(request.extensions());
-        Ok(Response::new(toolbox::classify(&self.pipeline, &context, request.into_inner()).await?))
+        let context = self.context(request.extensions());
+        let classified = toolbox::classify(&self.pipeline, &context, request.into_inner()).boxed();
+        Ok(Response::new(context.run("pipeline", classified).await?))
     }
 
     async fn compute_basis(
@@ -111,7 +130,7 @@ impl UnclipService for Gateway {
         &self,
         request: Request<ReconstructImageRequest>,
     ) -> Result<Response<Self::ReconstructImageStream>, Status> {
-        let context = RequestContext::of(request.extensions());
+        let context = self.context(request.extensions());
         Ok(Response::new(toolbox::reconstruct(self.pipeline.clone(), context, request.into_inner()).await?))
     }
 
@@ -121,7 +140,7 @@ impl UnclipService for Gateway {
         &self,
         request: Request<VaryImageRequest>,
     ) -> Result<Response<Self::VaryImageStream>, Status> {
-        let context = RequestContext::of(request.extensions());
+        let context = self.context(request.extensions());
         Ok(Response::new(toolbox::vary(self.pipeline.clone(), context, request.into_inner()).await?))
     }
 
@@ -131,7 +150,7 @@ impl UnclipService for Gateway {
         &self,
         request: Request<InvertImageRequest>,
     ) -> Result<Response<Self::InvertImageStream>, Status> {
-        let context = RequestContext::of(request.extensions());
+        let context = self.context(request.extensions());
         Ok(Response::new(toolbox::invert(self.pipeline.clone(), context, request.into_inner()).await?))
     }
 
@@ -141,7 +160,7 @@ impl UnclipService for Gateway {
         &self,
         request: Request<InterpolateImagesRequest>,
     ) -> Result<Response<Self::InterpolateImagesStream>, Status> {
-        let context = RequestContext::of(request.extensions());
+        let context = self.context(request.extensions());
         Ok(Response::new(toolbox::interpolate(self.pipeline.clone(), context, request.into_inner()).await?))
     }
 
@@ -151,7 +170,7 @@ impl UnclipService for Gateway {
         &self,
         request: Request<DiffImageRequest>,
     ) -> Result<Response<Self::DiffImageStream>, Status> {
-        let context = RequestContext::of(request.extensions());
+        let context = self.context(request.extensions());
         Ok(Response::new(toolbox::diff(self.pipeline.clone(), context, request.into_inner()).await?))
     }
 
@@ -161,7 +180,7 @@ impl UnclipService for Gateway {
         &self,
         request: Request<EditImageRequest>,
     ) -> Result<Response<Self::EditImageStream>, Status> {
-        let context = RequestContext::of(request.extensions());
+        let context = self.context(request.extensions());
         Ok(Response::new(toolbox::edit(self.pipeline.clone(), context, request.into_inner()).await?))
     }
 
@@ -169,51 +188,42 @@ impl UnclipService for Gateway {
         &self,
         request: Request<ListModelsRequest>,
     ) -> Result<Response<ListModelsResponse>, Status> {
-        let context = RequestContext::of(request.extensions());
+        let context = self.context(request.extensions());
         let stages = &self.pipeline.stages;
-        let (text_encoder, prior, decoder, upsampler) = tokio::try_join!(
-            stages.text_encoder_info(&context),
-            stages.prior_info(&context),
-            stages.decoder_info(&context),
-            stages.upsampler_info(&context),
-        )?;
-        Ok(Response::new(ListModelsResponse { models: vec![text_encoder, prior, decoder, upsampler] }))
+        let prior = async {
+            match stages.has_prior() {
+                true => stages.prior_info().await.map(Some),
+                false => Ok(None),
+            }
+        };
+        let infos = async {
+            tokio::try_join!(
+                stages.text_encoder_info(),
+                prior,
+                stages.decoder_info(),
+                stages.upsampler_info(),
+            )
+        };
+        let (text_encoder, prior, decoder, upsampler) = context.run("pipeline", infos).await?;
+        let models = [Some(text_encoder), prior, Some(decoder), Some(upsampler)];
+        Ok(Response::new(ListModelsResponse { models: models.into_iter().flatten().collect() }))
     }
 }
 
-/// Draws all pictures until the client is gone; then everything that was under way is dropped, down to the stages.
-async fn generate(
-    pipeline: Pipeline,
-    context: RequestContext,
-    request: GenerateImageRequest,
-    asks_prior: bool,
-    events: Events,
-) {
-    let result = tokio::select! {
-        result = draw_all(pipeline, context, request, asks_prior, &events) => result,
-        () = events.closed() => {
-            tracing::info!("the client is gone");
-            return;
-        }
-    };
-    if let Err(error) = result {
-        events.fail(error).await;
-    }
-}
-
+/// Draws all pictures.
 async fn draw_all(
     pipeline: Pipeline,
     context: RequestContext,
     request: GenerateImageRequest,
     asks_prior: bool,
-    events: &Events,
+    events: Events,
 ) -> Result<(), Error> {
     let facts = pipeline.stages.facts(&context, asks_prior).boxed().await?;
     let plan = Plan::new(&request, &facts)?;
     tracing::info!(images = plan.images, seed = plan.seed, "drawing");
     let texts = pipeline.encode(&context, &plan).await?;
     let draws = (0..plan.images).map(|index| {
-        let (pipeline, context, plan, texts) = (&pipeline, &context, &plan, &texts);
+        let (pipeline, context, plan, texts, events) = (&pipeline, &context, &plan, &texts, &events);
         async move {
             let drawn = pipeline.draw(context, plan, texts, index, events, None).boxed();
             let image = context.run("pipeline", drawn).await?;

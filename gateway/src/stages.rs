@@ -1,9 +1,6 @@
 //! Clients of the stages.
 
-use std::sync::Arc;
-
-use tonic::codec::Streaming;
-use unclip_proto::SamplingDefaults;
+use futures::FutureExt;
 use unclip_proto::v1::decoder_service_client::DecoderServiceClient;
 use unclip_proto::v1::image_encoder_service_client::ImageEncoderServiceClient;
 use unclip_proto::v1::prior_service_client::PriorServiceClient;
@@ -11,15 +8,17 @@ use unclip_proto::v1::text_encoder_service_client::TextEncoderServiceClient;
 use unclip_proto::v1::upsampler_service_client::UpsamplerServiceClient;
 use unclip_proto::v1::{
     DecodeRequest, DecodeResponse, DecoderServiceGetModelInfoRequest, EncodeImageRequest,
-    EncodeImageResponse, EncodeTextRequest, EncodeTextResponse, InvertRequest, InvertResponse, ModelInfo,
-    PriorServiceGetModelInfoRequest, SamplePriorRequest, SamplePriorResponse,
-    TextEncoderServiceGetModelInfoRequest, UpsampleRequest, UpsampleResponse,
-    UpsamplerServiceGetModelInfoRequest,
+    EncodeImageResponse, EncodeTextRequest, EncodeTextResponse, ImageEncoderServiceGetModelInfoRequest,
+    InvertRequest, InvertResponse, ModelInfo, PriorResults, PriorServiceGetModelInfoRequest,
+    SamplePriorRequest, SamplePriorResponse, TextEncoderServiceGetModelInfoRequest, UpsampleRequest,
+    UpsampleResponse, UpsamplerServiceGetModelInfoRequest,
 };
+use unclip_proto::{Maker, SamplingDefaults};
 use unclip_service::{Code, Error, MAX_MESSAGE_BYTES, RequestContext, Transport};
 
-use crate::model_info::ModelInfoCell;
 use crate::plan::StageFacts;
+use crate::pulse::Pulse;
+use crate::stage_watch::{StageStream, StageWatch};
 
 /// The stages' names in messages.
 pub(crate) mod names {
@@ -30,57 +29,99 @@ pub(crate) mod names {
     pub(crate) const UPSAMPLER: &str = "upsampler";
 }
 
-/// Clients of the stages. Text-to-image needs four; without an image encoder there are no operations on pictures. Clones share their connections.
+/// Clients of the stages. Without a prior nothing is drawn from a caption alone, without an image encoder there are no
+/// operations on pictures; the others every bundle has. Clones share their connections.
 #[derive(Clone)]
 pub struct Stages {
-    text_encoder: TextEncoderServiceClient<Transport>,
-    prior: PriorServiceClient<Transport>,
-    decoder: DecoderServiceClient<Transport>,
-    upsampler: UpsamplerServiceClient<Transport>,
-    image_encoder: Option<ImageEncoderServiceClient<Transport>>,
-    infos: Arc<[ModelInfoCell; 4]>,
+    text_encoder: Stage<TextEncoderServiceClient<Transport>>,
+    prior: Option<Stage<PriorServiceClient<Transport>>>,
+    decoder: Stage<DecoderServiceClient<Transport>>,
+    upsampler: Stage<UpsamplerServiceClient<Transport>>,
+    image_encoder: Option<Stage<ImageEncoderServiceClient<Transport>>>,
 }
 
-/// Both directions of a client take large messages.
-macro_rules! client {
-    ($client:ident, $transport:expr) => {
-        $client::new($transport)
+/// A client, and what is known of its stage.
+#[derive(Clone)]
+struct Stage<C> {
+    client: C,
+    watch: StageWatch,
+}
+
+/// A stage over a transport, watched from now on. Both directions of its client take large messages.
+macro_rules! stage {
+    ($name:expr, $client:ident, $info:ident, $transport:expr) => {{
+        let pulse = Pulse::default();
+        let client = $client::new(pulse.listen_to($transport))
             .max_decoding_message_size(MAX_MESSAGE_BYTES)
-            .max_encoding_message_size(MAX_MESSAGE_BYTES)
-    };
-}
-
-/// Asks a stage what it serves.
-macro_rules! fetch_info {
-    ($client:expr, $request:ident, $name:expr, $context:expr) => {
-        async {
-            let mut client = $client.clone();
-            let response = client.get_model_info($context.request($request {})).await;
-            let response = response.map_err(|status| Error::from_status($name, &status))?;
-            response.into_inner().model_info.ok_or_else(|| {
-                Error::internal(format!("the {} did not say what it serves", $name), "no model_info")
-            })
-        }
-    };
+            .max_encoding_message_size(MAX_MESSAGE_BYTES);
+        let asked = client.clone();
+        let ask = move || {
+            let mut client = asked.clone();
+            async move {
+                let answer = client.get_model_info(RequestContext::fresh().request($info {})).await;
+                let answer = answer.map_err(|status| Error::from_status($name, &status))?.into_inner();
+                answer.model_info.ok_or_else(|| {
+                    Error::internal(format!("the {} did not say what it serves", $name), "no model_info")
+                })
+            }
+            .boxed()
+        };
+        Stage { client, watch: StageWatch::start($name, pulse, Box::new(ask)) }
+    }};
 }
 
 impl Stages {
-    /// Clients over these transports.
-    pub fn new(text_encoder: Transport, prior: Transport, decoder: Transport, upsampler: Transport) -> Self {
+    /// Clients over these transports. Inside a tokio runtime: what the stages serve is asked in the background.
+    pub fn new(text_encoder: Transport, decoder: Transport, upsampler: Transport) -> Self {
         Self {
-            text_encoder: client!(TextEncoderServiceClient, text_encoder),
-            prior: client!(PriorServiceClient, prior),
-            decoder: client!(DecoderServiceClient, decoder),
-            upsampler: client!(UpsamplerServiceClient, upsampler),
+            text_encoder: stage!(
+                names::TEXT_ENCODER,
+                TextEncoderServiceClient,
+                TextEncoderServiceGetModelInfoRequest,
+                text_encoder
+            ),
+            prior: None,
+            decoder: stage!(names::DECODER, DecoderServiceClient, DecoderServiceGetModelInfoRequest, decoder),
+            upsampler: stage!(
+                names::UPSAMPLER,
+                UpsamplerServiceClient,
+                UpsamplerServiceGetModelInfoRequest,
+                upsampler
+            ),
             image_encoder: None,
-            infos: Arc::default(),
         }
+    }
+
+    /// The same stages with a prior.
+    #[must_use]
+    pub fn with_prior(self, transport: Transport) -> Self {
+        let prior = stage!(names::PRIOR, PriorServiceClient, PriorServiceGetModelInfoRequest, transport);
+        Self { prior: Some(prior), ..self }
+    }
+
+    /// Whether there is a prior.
+    pub(crate) fn has_prior(&self) -> bool {
+        self.prior.is_some()
+    }
+
+    fn prior(&self) -> Result<&Stage<PriorServiceClient<Transport>>, Error> {
+        self.prior.as_ref().ok_or_else(|| {
+            let message = "this server has no prior: its bundle has none; send a picture or an embedding instead, or a \
+                           prior_mode that draws without one";
+            Error::new(Code::FailedPrecondition, message)
+        })
     }
 
     /// The same stages with an image encoder.
     #[must_use]
     pub fn with_image_encoder(self, transport: Transport) -> Self {
-        Self { image_encoder: Some(client!(ImageEncoderServiceClient, transport)), ..self }
+        let image_encoder = stage!(
+            names::IMAGE_ENCODER,
+            ImageEncoderServiceClient,
+            ImageEncoderServiceGetModelInfoRequest,
+            transport
+        );
+        Self { image_encoder: Some(image_encoder), ..self }
     }
 
     /// Encodes pictures.
@@ -93,9 +134,8 @@ impl Stages {
             let message = "this server has no image encoder: its bundle has none; send an embedding instead";
             Error::new(Code::FailedPrecondition, message)
         };
-        let mut client = self.image_encoder.clone().ok_or_else(missing)?;
-        let response = client.encode_image(context.request(request)).await;
-        Ok(response.map_err(|status| Error::from_status(names::IMAGE_ENCODER, &status))?.into_inner())
+        let Stage { mut client, watch } = self.image_encoder.clone().ok_or_else(missing)?;
+        watch.call(client.encode_image(context.request(request)).boxed()).await
     }
 
     /// Inverts a picture.
@@ -103,46 +143,43 @@ impl Stages {
         &self,
         context: &RequestContext,
         request: InvertRequest,
-    ) -> Result<Streaming<InvertResponse>, Error> {
-        let mut client = self.decoder.clone();
-        let response = client.invert(context.request(request)).await;
-        Ok(response.map_err(|status| Error::from_status(names::DECODER, &status))?.into_inner())
+    ) -> Result<StageStream<InvertResponse>, Error> {
+        let Stage { mut client, watch } = self.decoder.clone();
+        watch.stream(client.invert(context.request(request)).boxed()).await
     }
 
     /// What the text encoder serves.
-    pub(crate) async fn text_encoder_info(&self, context: &RequestContext) -> Result<ModelInfo, Error> {
-        let fetch = fetch_info!(
-            self.text_encoder,
-            TextEncoderServiceGetModelInfoRequest,
-            names::TEXT_ENCODER,
-            context
-        );
-        self.infos[0].get(fetch).await
+    pub(crate) async fn text_encoder_info(&self) -> Result<ModelInfo, Error> {
+        self.text_encoder.watch.info().await
     }
 
     /// What the prior serves.
-    pub(crate) async fn prior_info(&self, context: &RequestContext) -> Result<ModelInfo, Error> {
-        self.infos[1]
-            .get(fetch_info!(self.prior, PriorServiceGetModelInfoRequest, names::PRIOR, context))
-            .await
+    pub(crate) async fn prior_info(&self) -> Result<ModelInfo, Error> {
+        self.prior()?.watch.info().await
     }
 
     /// What the decoder serves.
-    pub(crate) async fn decoder_info(&self, context: &RequestContext) -> Result<ModelInfo, Error> {
-        self.infos[2]
-            .get(fetch_info!(self.decoder, DecoderServiceGetModelInfoRequest, names::DECODER, context))
-            .await
+    pub(crate) async fn decoder_info(&self) -> Result<ModelInfo, Error> {
+        self.decoder.watch.info().await
     }
 
     /// What the upsampler serves.
-    pub(crate) async fn upsampler_info(&self, context: &RequestContext) -> Result<ModelInfo, Error> {
-        self.infos[3]
-            .get(fetch_info!(self.upsampler, UpsamplerServiceGetModelInfoRequest, names::UPSAMPLER, context))
-            .await
+    pub(crate) async fn upsampler_info(&self) -> Result<ModelInfo, Error> {
+        self.upsampler.watch.info().await
     }
 
-    /// What a plan depends on: asked of the stages of a request, and remembered as their infos are. With several stages that
-    /// can't be asked, the error is that of the first one.
+    /// Who would encode a text now, as far as is known.
+    pub(crate) async fn text_encoder_maker(&self) -> Result<Maker, Error> {
+        self.text_encoder.watch.maker().await
+    }
+
+    /// Who would sample an embedding now, as far as is known.
+    pub(crate) async fn prior_maker(&self) -> Result<Maker, Error> {
+        self.prior()?.watch.maker().await
+    }
+
+    /// What a plan depends on, as the stages of a request said last. With several stages that never said anything, the
+    /// error is that of the first one.
     pub(crate) async fn facts(
         &self,
         context: &RequestContext,
@@ -150,15 +187,15 @@ impl Stages {
     ) -> Result<StageFacts, Error> {
         let prior = async {
             match asks_prior {
-                true => self.prior_info(context).await.map(Some),
+                true => self.prior_info().await.map(Some),
                 false => Ok(None),
             }
         };
         let (text_encoder, prior, decoder, upsampler) = tokio::join!(
-            context.run(names::TEXT_ENCODER, self.text_encoder_info(context)),
+            context.run(names::TEXT_ENCODER, self.text_encoder_info()),
             context.run(names::PRIOR, prior),
-            context.run(names::DECODER, self.decoder_info(context)),
-            context.run(names::UPSAMPLER, self.upsampler_info(context)),
+            context.run(names::DECODER, self.decoder_info()),
+            context.run(names::UPSAMPLER, self.upsampler_info()),
         );
         text_encoder?;
         let (prior, decoder, upsampler) = (prior?, decoder?, upsampler?);
@@ -177,11 +214,9 @@ impl Stages {
         context: &RequestContext,
         request: EncodeTextRequest,
     ) -> Result<EncodeTextResponse, Error> {
-        let mut client = self.text_encoder.clone();
-        let response = client.encode_text(context.request(request)).await;
-        let response =
-            response.map_err(|status| Error::from_status(names::TEXT_ENCODER, &status))?.into_inner();
-        self.infos[0].saw(&response.model_fingerprint);
+        let Stage { mut client, watch } = self.text_encoder.clone();
+        let response = watch.call(client.encode_text(context.request(request)).boxed()).await?;
+        watch.saw(&Maker::from(&response));
         Ok(response)
     }
 
@@ -190,10 +225,9 @@ impl Stages {
         &self,
         context: &RequestContext,
         request: SamplePriorRequest,
-    ) -> Result<Streaming<SamplePriorResponse>, Error> {
-        let mut client = self.prior.clone();
-        let response = client.sample_prior(context.request(request)).await;
-        Ok(response.map_err(|status| Error::from_status(names::PRIOR, &status))?.into_inner())
+    ) -> Result<StageStream<SamplePriorResponse>, Error> {
+        let Stage { mut client, watch } = self.prior()?.clone();
+        watch.stream(client.sample_prior(context.request(request)).boxed()).await
     }
 
     /// Decodes an image embedding.
@@ -201,10 +235,9 @@ impl Stages {
         &self,
         context: &RequestContext,
         request: DecodeRequest,
-    ) -> Result<Streaming<DecodeResponse>, Error> {
-        let mut client = self.decoder.clone();
-        let response = client.decode(context.request(request)).await;
-        Ok(response.map_err(|status| Error::from_status(names::DECODER, &status))?.into_inner())
+    ) -> Result<StageStream<DecodeResponse>, Error> {
+        let Stage { mut client, watch } = self.decoder.clone();
+        watch.stream(client.decode(context.request(request)).boxed()).await
     }
 
     /// Upsamples a picture.
@@ -212,15 +245,16 @@ impl Stages {
         &self,
         context: &RequestContext,
         request: UpsampleRequest,
-    ) -> Result<Streaming<UpsampleResponse>, Error> {
-        let mut client = self.upsampler.clone();
-        let response = client.upsample(context.request(request)).await;
-        Ok(response.map_err(|status| Error::from_status(names::UPSAMPLER, &status))?.into_inner())
+    ) -> Result<StageStream<UpsampleResponse>, Error> {
+        let Stage { mut client, watch } = self.upsampler.clone();
+        watch.stream(client.upsample(context.request(request)).boxed()).await
     }
 
-    /// Notes which model answered for the prior, so that a replaced one is asked for its info again.
-    pub(crate) fn saw_prior(&self, fingerprint: &str) {
-        self.infos[1].saw(fingerprint);
+    /// Notes who answered for the prior.
+    pub(crate) fn saw_prior(&self, results: &PriorResults) {
+        if let Some(prior) = &self.prior {
+            prior.watch.saw(&Maker::from(results));
+        }
     }
 }
 

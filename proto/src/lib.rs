@@ -3,16 +3,18 @@
 //! The contracts are in `proto/unclip/v1/*.proto`; their comments are the reference.
 
 mod error;
+mod maker;
 mod options;
 mod receipt;
 mod tensor;
 mod text;
 
 pub use error::FieldError;
+pub use maker::Maker;
 pub use options::{GUIDANCE_SCALE, STEPS, Sampling, SamplingDefaults};
 pub use receipt::Redraw;
 pub use tensor::{MAX_AXES, MAX_TENSOR_BYTES};
-pub use text::{MAX_TEXT_BYTES, PlainText, TextShape, check_text, required};
+pub use text::{MAX_TEXT_CHARACTERS, PlainText, TextShape, check_text, required};
 
 /// The generated code of package `unclip.v1`.
 #[allow(

@@ -51,6 +51,8 @@ pub struct Sampling {
     pub sampler: Sampler,
     /// 0 but for DDIM.
     pub eta: f32,
+    /// Whether DDIM goes on with the noise of the clamped x_0; false but for DDIM.
+    pub clamped_epsilon: bool,
 }
 
 impl Sampling {
@@ -83,7 +85,8 @@ impl Sampling {
             }
         };
         let eta = eta(&given, sampler, field)?;
-        Ok(Self { steps, guidance_scale, sampler, eta })
+        let clamped_epsilon = clamped_epsilon(&given, sampler, field)?;
+        Ok(Self { steps, guidance_scale, sampler, eta, clamped_epsilon })
     }
 
     /// Whether guidance is on: its scale is not exactly 1.
@@ -98,6 +101,24 @@ impl Sampling {
             guidance_scale: has_guidance.then_some(self.guidance_scale),
             sampler: self.sampler as i32,
             eta: (self.sampler == Sampler::Ddim).then_some(self.eta),
+            clamped_epsilon: (self.sampler == Sampler::Ddim).then_some(self.clamped_epsilon),
+        }
+    }
+}
+
+impl SamplingOptions {
+    /// The same with what it leaves open taken from `others`, field by field. What is DDIM's alone is taken along only where
+    /// the sampler is DDIM.
+    #[must_use]
+    pub fn or(self, others: Self) -> Self {
+        let sampler = if self.sampler == Sampler::Unspecified as i32 { others.sampler } else { self.sampler };
+        let ddim = if sampler == Sampler::Ddim as i32 { others } else { Self::default() };
+        Self {
+            steps: self.steps.or(others.steps),
+            guidance_scale: self.guidance_scale.or(others.guidance_scale),
+            sampler,
+            eta: self.eta.or(ddim.eta),
+            clamped_epsilon: self.clamped_epsilon.or(ddim.clamped_epsilon),
         }
     }
 }
@@ -131,6 +152,17 @@ fn eta(given: &SamplingOptions, sampler: Sampler, field: &str) -> Result<f32, Fi
     }
 }
 
+fn clamped_epsilon(given: &SamplingOptions, sampler: Sampler, field: &str) -> Result<bool, FieldError> {
+    match (given.clamped_epsilon, sampler) {
+        (clamped, Sampler::Ddim) => Ok(clamped.unwrap_or(true)),
+        (None, _) => Ok(false),
+        (Some(_), _) => Err(FieldError::new(
+            format!("{field}.clamped_epsilon"),
+            "only DDIM has a choice; set sampler to SAMPLER_DDIM or leave the field out",
+        )),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -142,7 +174,25 @@ mod tests {
     #[test]
     fn absent_options_are_the_defaults() {
         let sampling = Sampling::resolve(None, SamplingDefaults::PRIOR, "options").unwrap();
-        assert_eq!(sampling, Sampling { steps: 25, guidance_scale: 4.0, sampler: Sampler::Unclip, eta: 0.0 });
+        let expected = Sampling {
+            steps: 25,
+            guidance_scale: 4.0,
+            sampler: Sampler::Unclip,
+            eta: 0.0,
+            clamped_epsilon: false,
+        };
+        assert_eq!(sampling, expected);
+    }
+
+    #[test]
+    fn ddim_goes_on_with_the_clamped_x_0_unless_told_otherwise() {
+        let ddim = |clamped_epsilon| {
+            let sampler = Sampler::Ddim as i32;
+            resolve(SamplingOptions { sampler, clamped_epsilon, ..Default::default() }).unwrap()
+        };
+        assert!(ddim(None).clamped_epsilon);
+        assert!(!ddim(Some(false)).clamped_epsilon);
+        assert_eq!(resolve(ddim(Some(false)).to_message(true)).unwrap(), ddim(Some(false)));
     }
 
     #[test]
@@ -158,6 +208,43 @@ mod tests {
     }
 
     #[test]
+    fn every_field_is_filled_by_itself() {
+        let others = SamplingOptions {
+            steps: Some(50),
+            guidance_scale: Some(1.0),
+            sampler: Sampler::Ddim as i32,
+            eta: Some(0.25),
+            clamped_epsilon: Some(false),
+        };
+        let given = SamplingOptions::default;
+        assert_eq!(given().or(others), others);
+        for (one, expected) in [
+            (SamplingOptions { steps: Some(9), ..given() }, SamplingOptions { steps: Some(9), ..others }),
+            (
+                SamplingOptions { guidance_scale: Some(3.0), ..given() },
+                SamplingOptions { guidance_scale: Some(3.0), ..others },
+            ),
+            (SamplingOptions { sampler: Sampler::Ddim as i32, ..given() }, others),
+            (SamplingOptions { eta: Some(0.5), ..given() }, SamplingOptions { eta: Some(0.5), ..others }),
+            (
+                SamplingOptions { clamped_epsilon: Some(true), ..given() },
+                SamplingOptions { clamped_epsilon: Some(true), ..others },
+            ),
+            (
+                SamplingOptions { sampler: Sampler::Unclip as i32, ..given() },
+                SamplingOptions {
+                    sampler: Sampler::Unclip as i32,
+                    eta: None,
+                    clamped_epsilon: None,
+                    ..others
+                },
+            ),
+        ] {
+            assert_eq!(one.or(others), expected);
+        }
+    }
+
+    #[test]
     fn bad_values_are_named() {
         let steps = |steps| SamplingOptions { steps: Some(steps), ..Default::default() };
         let scale = |scale| SamplingOptions { guidance_scale: Some(scale), ..Default::default() };
@@ -169,6 +256,10 @@ mod tests {
             (scale(f32::NAN), "options.guidance_scale: NaN is out of range"),
             (SamplingOptions { sampler: 7, ..Default::default() }, "options.sampler: 7 is no sampler"),
             (SamplingOptions { eta: Some(0.5), ..Default::default() }, "options.eta: only DDIM"),
+            (
+                SamplingOptions { clamped_epsilon: Some(true), ..Default::default() },
+                "options.clamped_epsilon: only DDIM",
+            ),
             (
                 SamplingOptions { eta: Some(2.0), sampler: Sampler::Ddim as i32, ..Default::default() },
                 "options.eta: 2 is out of range",

@@ -77,6 +77,7 @@ impl Receipt {
                 candidates: (candidates > 0).then_some(candidates),
                 prior_mode: self.prior_mode,
                 image_embedding: embedding.filter(|_| self.image_embedding_given),
+                output_size: self.output_size,
                 ..Default::default()
             })
         };
@@ -87,7 +88,9 @@ impl Receipt {
                 let edit = required(self.edit.as_ref(), "receipt.edit")?;
                 Ok(Redraw::Edit(EditImageRequest {
                     generation: Some(generation()?),
-                    resample: Some(edit.resample),
+                    resample: (!edit.varied).then_some(edit.resample),
+                    mask_mode: edit.mask_mode,
+                    vary_opaque: edit.varied,
                     ..Default::default()
                 }))
             }
@@ -104,12 +107,14 @@ impl Receipt {
             latent: Some(Latent {
                 source: Some(Source::ImageEmbedding(embedding.clone())),
                 x_t: self.x_t.clone(),
+                decoder: None,
             }),
             n: Some(1),
             options: Some(DrawOptions {
                 seed: Some(self.seed),
                 decoder: Some(options(self.needed(Stage::Decoder)?)),
                 upsampler: Some(options(self.needed(Stage::Upsampler)?)),
+                output_size: self.output_size,
                 ..Default::default()
             }),
         })
@@ -133,6 +138,7 @@ fn options(line: &StageReceipt) -> SamplingOptions {
         guidance_scale: (line.stage() != Stage::Upsampler).then_some(line.guidance_scale),
         sampler: line.sampler,
         eta: (line.sampler() == Sampler::Ddim).then_some(line.eta),
+        clamped_epsilon: (line.sampler() == Sampler::Ddim).then_some(line.clamped_epsilon),
     }
 }
 
@@ -220,6 +226,22 @@ mod tests {
         let upsampler = request.upsampler.unwrap();
         assert_eq!((upsampler.steps, upsampler.eta, upsampler.guidance_scale), (Some(2), None, None));
         assert_eq!(request.image_embedding, None);
+    }
+
+    #[test]
+    fn a_receipt_from_before_the_clamped_noise_is_drawn_without_it() {
+        let json = r#"{"stages": [{"stage": "STAGE_DECODER", "sampler": "SAMPLER_DDIM", "steps": 8, "eta": 0.5},
+            {"stage": "STAGE_UPSAMPLER", "sampler": "SAMPLER_UNCLIP", "steps": 2}]}"#;
+        let drawn_with = |receipt: Receipt| {
+            let Redraw::Generate(request) = receipt.redraw().unwrap() else { panic!("not generated") };
+            [request.decoder, request.upsampler].map(|options| options.unwrap().clamped_epsilon)
+        };
+        let old = Receipt::from_json(json).unwrap();
+        assert_eq!(drawn_with(old.clone()), [Some(false), None]);
+        let mut new = old;
+        new.stages[0].clamped_epsilon = true;
+        let new = Receipt::from_json(&new.to_json().unwrap().to_string()).unwrap();
+        assert_eq!(drawn_with(new), [Some(true), None]);
     }
 
     #[test]

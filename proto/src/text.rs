@@ -3,18 +3,20 @@
 use crate::FieldError;
 use crate::v1::{Embedding, Tensor, TextEncoding};
 
-/// The longest text that is taken, in bytes.
-pub const MAX_TEXT_BYTES: usize = 8192;
+/// The longest text that is taken, in characters (Unicode scalar values): as many as OpenAI's API takes.
+pub const MAX_TEXT_CHARACTERS: usize = 32_000;
 
 /// Refuses a text that is too long to be tokenised for nothing.
 ///
 /// # Errors
-/// More than [`MAX_TEXT_BYTES`].
+/// More than [`MAX_TEXT_CHARACTERS`].
 pub fn check_text(field: &str, text: &str) -> Result<(), FieldError> {
-    if text.len() <= MAX_TEXT_BYTES {
+    // A character is a byte at least.
+    let count = if text.len() <= MAX_TEXT_CHARACTERS { 0 } else { text.chars().count() };
+    if count <= MAX_TEXT_CHARACTERS {
         return Ok(());
     }
-    let problem = format!("{} bytes, at most {MAX_TEXT_BYTES} are allowed; shorten the text", text.len());
+    let problem = format!("{count} characters, at most {MAX_TEXT_CHARACTERS} are allowed; shorten the text");
     Err(FieldError::new(field, problem))
 }
 

@@ -12,30 +12,30 @@ assert.ok(URL_OF_PAGE, "UNCLIP_PAGE_URL: missing; cargo test --test page sets it
 export const PATIENCE = 90_000;
 
 /** Debian's browser; it has no sandbox as root, in a container. */
-export async function launch() {
+export async function launch(flags = []) {
   const executablePath = execFileSync("sh", ["-c", "command -v chromium"], { encoding: "utf8" }).trim();
-  return chromium.launch({ executablePath, args: ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"] });
+  return chromium.launch({ executablePath, args: ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", ...flags] });
 }
 
 /**
- * Opens the page in a browser context of its own. `close` asserts what holds for every test: nothing was asked of anybody
+ * Opens the page, at `url` if it is elsewhere, in a browser context of its own. `close` asserts what holds for every test: nothing was asked of anybody
  * else, and nothing was written to the console but what `refused` statuses write there.
  */
-export async function visit(browser, options = {}) {
+export async function visit(browser, { url = URL_OF_PAGE, ...options } = {}) {
   const context = await browser.newContext({ viewport: { width: 1280, height: 860 }, acceptDownloads: true, ...options });
-  await context.grantPermissions(["clipboard-read", "clipboard-write"], { origin: new URL(URL_OF_PAGE).origin });
+  await context.grantPermissions(["clipboard-read", "clipboard-write"], { origin: new URL(url).origin });
   const page = await context.newPage();
   page.setDefaultTimeout(PATIENCE);
   const [foreign, complaints] = [[], []];
   page.on("request", (request) => {
     const { protocol, origin } = new URL(request.url());
-    if (!["blob:", "data:"].includes(protocol) && origin !== new URL(URL_OF_PAGE).origin) foreign.push(request.url());
+    if (!["blob:", "data:"].includes(protocol) && origin !== new URL(url).origin) foreign.push(request.url());
   });
   page.on("console", (message) => {
     if (["error", "warning"].includes(message.type())) complaints.push(message.text());
   });
   page.on("pageerror", (error) => complaints.push(String(error)));
-  await page.goto(URL_OF_PAGE);
+  await page.goto(url);
   const close = async ({ refused = 0 } = {}) => {
     await context.close();
     const refusals = complaints.filter((text) => text.startsWith("Failed to load resource"));

@@ -80,10 +80,13 @@ def save_legacy(folder: Path, merges: list[tuple[str, str]], pad: str, max_lengt
     config = {
         "add_prefix_space": False,
         **tagged,
+        "device_map": "auto",
         "do_lower_case": True,
         "errors": "replace",
         "model_max_length": max_length,
+        "name_or_path": "openai/clip-vit-large-patch14",
         "pad_token": pad,
+        "special_tokens_map_file": "./special_tokens_map.json",
         "tokenizer_class": "CLIPTokenizer",
     }
     write_json(folder / "vocab.json", vocabulary(merges))

@@ -17,6 +17,7 @@ from transformers import (
 )
 
 import bpe
+import legacy
 from configs import Bundle, Unet
 from weights import fit_readout, generator, randomise
 
@@ -91,7 +92,7 @@ def text_proj(config: Bundle) -> UnCLIPTextProjModel:
     model = UnCLIPTextProjModel(
         clip_extra_context_tokens=config.context_tokens,
         clip_embeddings_dim=config.dim,
-        time_embed_dim=config.decoder.widths[0] * 4,
+        time_embed_dim=config.decoder.time_width(),
         cross_attention_dim=config.decoder.cross_dim,
     )
     randomise(model, config.seed, "text_proj")
@@ -109,6 +110,7 @@ def decoder(config: Bundle) -> UNet2DConditionModel:
         up_block_types=(*["SimpleCrossAttnUpBlock2D"] * deeper, "ResnetUpsampleBlock2D"),
         mid_block_type="UNetMidBlock2DSimpleCrossAttn",
         block_out_channels=unet.widths,
+        time_embedding_dim=unet.time or None,
         in_channels=3,
         out_channels=6,
         cross_attention_dim=unet.cross_dim,
@@ -121,7 +123,7 @@ def decoder(config: Bundle) -> UNet2DConditionModel:
 
     def forward(noisy, _clean, timesteps, rng):
         states = torch.randn((len(noisy), config.context_tokens + config.text.tokens, unet.cross_dim), generator=rng)
-        labels = torch.randn((len(noisy), unet.widths[0] * 4), generator=rng)
+        labels = torch.randn((len(noisy), unet.time_width()), generator=rng)
         return model(noisy, timesteps, encoder_hidden_states=states, class_labels=labels)
 
     fit_readout(model, forward, unet.size, config.seed, "decoder")
@@ -138,6 +140,7 @@ def super_res(config: Bundle, part: str) -> UNet2DModel:
         down_block_types=("ResnetDownsampleBlock2D",) * levels,
         up_block_types=("ResnetUpsampleBlock2D",) * levels,
         block_out_channels=unet.widths,
+        time_embedding_dim=unet.time or None,
         in_channels=6,
         out_channels=3,
         add_attention=False,
@@ -167,7 +170,6 @@ def legacy_image_processor(size: int) -> dict:
         "do_normalize": True,
         "do_rescale": True,
         "do_resize": True,
-        "feature_extractor_type": "CLIPFeatureExtractor",
         "image_mean": CLIP_MEAN,
         "image_processor_type": "CLIPImageProcessor",
         "image_std": CLIP_STD,
@@ -241,6 +243,8 @@ def save_bundle(config: Bundle, folder: Path) -> None:
         super_res(config, part).save_pretrained(folder / part)
     for name, options in SCHEDULERS.items():
         UnCLIPScheduler(**options).save_pretrained(folder / name)
+    if config.text.files == "legacy":
+        legacy.rewrite(folder)
     version = json.loads((folder / "prior" / "config.json").read_text())["_diffusers_version"]
     bpe.write_json(folder / "model_index.json", model_index(config, version))
 

@@ -10,7 +10,8 @@ from bpe import END
 class Text:
     """CLIP text tower. `eos_rule` is "argmax" (config.eos_token_id 2, as in Karlo) or "first" (the true id).
 
-    `files` is "legacy" (as in the Karlo repository) or "modern" (as `save_pretrained` writes today).
+    `files` is "legacy" (as in the Karlo repository, the configs of all parts with it) or "modern" (as
+    `save_pretrained` writes today).
     """
 
     tokens: int
@@ -48,7 +49,8 @@ class Prior:
 
 @dataclass(frozen=True)
 class Unet:
-    """A decoder (with `head_dim` and `cross_dim`) or an upsampler (without)."""
+    """A decoder (with `head_dim` and `cross_dim`) or an upsampler (without). `time` is the width of the time embedding, 0 for
+    diffusers' own."""
 
     size: int
     widths: tuple[int, ...]
@@ -57,6 +59,11 @@ class Unet:
     time_scale_shift: str
     head_dim: int = 0
     cross_dim: int = 0
+    time: int = 0
+
+    def time_width(self) -> int:
+        """The width of the time embedding."""
+        return self.time or self.widths[0] * 4
 
 
 @dataclass(frozen=True)
@@ -111,8 +118,8 @@ VARIED = Bundle(
     text=Text(24, 3, 4, 72, "gelu", "first", END, "modern", 45),
     vision=Vision(30, 6, 48, 3, 3, 80, "gelu"),
     prior=Prior(3, 12, 3),
-    decoder=Unet(12, (8, 16, 24), 2, 4, "default", head_dim=8, cross_dim=20),
-    super_res=Unet(24, (12, 12, 20), 2, 4, "scale_shift"),
+    decoder=Unet(12, (8, 16, 24), 2, 4, "default", head_dim=8, cross_dim=20, time=44),
+    super_res=Unet(24, (12, 12, 20), 2, 4, "scale_shift", time=36),
 )
 
 COMMITTED = (TINY, VARIED)

@@ -6,9 +6,13 @@ as floating point kernels do.
 
 import argparse
 import json
+import os
 import shutil
 from importlib.metadata import version
 from pathlib import Path
+
+# Before the libraries are imported: nothing here needs the model hub, and some of them ask it all the same.
+os.environ |= {"HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "DO_NOT_TRACK": "1"}
 
 import diffusers
 import torch
@@ -64,6 +68,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, default=FIXTURES, help="where to write (default: tests/fixtures)")
     others = parser.add_mutually_exclusive_group()
     others.add_argument("--configs", type=Path, help="JSON list of configurations to make instead of the committed")
+    others.add_argument("--only", choices=[config.name for config in COMMITTED], help="one of the committed")
     others.add_argument("--trained", type=Path, metavar="BUNDLE", help="only runs of this trained bundle")
     others.add_argument("--random-configs", type=int, nargs="+", metavar="SEED", help="make random ones instead")
     options = parser.parse_args()
@@ -78,7 +83,7 @@ def chosen(options: argparse.Namespace) -> list[Bundle]:
         return [from_dict(value) for value in json.loads(options.configs.read_text(encoding="utf-8"))]
     if options.random_configs:
         return [random_bundle(seed) for seed in options.random_configs]
-    return list(COMMITTED)
+    return [config for config in COMMITTED if options.only in (None, config.name)]
 
 
 def main() -> None:

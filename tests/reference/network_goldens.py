@@ -64,7 +64,7 @@ def decoder_golden(config: Bundle, parts: dict, rng: torch.Generator) -> dict[st
         "timesteps": torch.tensor([874, 125]),
         "context": torch.randn((2, keys, unet.cross_dim), generator=rng),
         "mask": F.pad(text_mask(config.text.tokens), (config.context_tokens, 0), value=True),
-        "time": torch.randn((2, unet.widths[0] * 4), generator=rng),
+        "time": torch.randn((2, unet.time_width()), generator=rng),
     }
     out = parts["decoder"](
         inputs["sample"],

@@ -23,22 +23,35 @@ impl Bundle {
         if let Some(bundle) = known.get(name).and_then(Weak::upgrade) {
             return bundle;
         }
-        let bundle = Arc::new(Self::import(name));
+        let bundle = Arc::new(Self::import(&fixture(name)));
         known.insert(name.to_owned(), Arc::downgrade(&bundle));
         bundle
     }
 
-    fn import(name: &str) -> Self {
+    /// The same fixture with another value in the last weight of a file, as `prior/diffusion_pytorch_model.safetensors`:
+    /// another model, that everything else fits.
+    pub fn with_another_weight(name: &str, file: &str) -> Self {
+        let changed = scratch();
+        copy_folder(&fixture(name), changed.path());
+        let path = changed.path().join(file);
+        let mut bytes = std::fs::read(&path).unwrap();
+        let last = bytes.last_chunk_mut::<4>().unwrap();
+        *last = (f32::from_le_bytes(*last) + 0.5).to_le_bytes();
+        std::fs::write(&path, bytes).unwrap();
+        Self::import(changed.path())
+    }
+
+    fn import(checkpoint: &Path) -> Self {
         let folder = scratch();
         let output = Command::new(program("unclip"))
             .arg("import")
-            .arg(fixture(name))
+            .arg(checkpoint)
             .arg("-o")
             .arg(folder.path().join("bundle"))
             .output()
             .unwrap();
         let errors = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "unclip import of {name}: {errors}");
+        assert!(output.status.success(), "unclip import of {}: {errors}", checkpoint.display());
         Self { folder }
     }
 

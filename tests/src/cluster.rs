@@ -69,7 +69,19 @@ impl Cluster {
 
     /// The same with another decoder.
     pub async fn gateway_to_decoder(&self, decoder: &Server, flags: &[&str]) -> Server {
-        gateway([&self.text_encoder, &self.image_encoder, &self.prior, decoder, &self.upsampler], flags).await
+        self.gateway_to_decoder_at(&decoder.url(), flags).await
+    }
+
+    /// The same with a decoder at an address where there may be none.
+    pub async fn gateway_to_decoder_at(&self, url: &str, flags: &[&str]) -> Server {
+        let [text_encoder, image_encoder, prior, upsampler] =
+            [&self.text_encoder, &self.image_encoder, &self.prior, &self.upsampler].map(Server::url);
+        gateway_at([&text_encoder, &image_encoder, &prior, url, &upsampler], flags).await
+    }
+
+    /// The same with another prior.
+    pub async fn gateway_to_prior(&self, prior: &Server) -> Server {
+        gateway([&self.text_encoder, &self.image_encoder, prior, &self.decoder, &self.upsampler], &[]).await
     }
 
     /// Every process but Redis, with the name of its service.
@@ -86,15 +98,13 @@ impl Cluster {
 }
 
 async fn gateway(stages: [&Server; 5], flags: &[&str]) -> Server {
-    let [text_encoder, image_encoder, prior, decoder, upsampler] = stages.map(Server::url);
-    let stages = [
-        ["--text-encoder", &text_encoder],
-        ["--image-encoder", &image_encoder],
-        ["--prior", &prior],
-        ["--decoder", &decoder],
-        ["--upsampler", &upsampler],
-    ]
-    .concat();
+    let urls = stages.map(Server::url);
+    gateway_at(urls.each_ref().map(String::as_str), flags).await
+}
+
+async fn gateway_at(urls: [&str; 5], flags: &[&str]) -> Server {
+    let names = ["--text-encoder", "--image-encoder", "--prior", "--decoder", "--upsampler"];
+    let stages: Vec<_> = names.into_iter().zip(urls).flat_map(|(name, url)| [name, url]).collect();
     Server::start("unclip-gateway", &[&stages, flags].concat()).await
 }
 

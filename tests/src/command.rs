@@ -1,5 +1,6 @@
 //! The `unclip` command, run to its end.
 
+use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
@@ -44,7 +45,29 @@ impl Run {
 
 /// Runs a program in `folder`.
 pub fn run_in(folder: &Path, program: &str, arguments: &[&str]) -> Run {
+    run_with(folder, program, &[], arguments)
+}
+
+/// As [`run_in`] with these variables in the environment.
+pub fn run_with(folder: &Path, program: &str, variables: &[(&str, &str)], arguments: &[&str]) -> Run {
+    command_in(folder, program, arguments).envs(variables.iter().copied()).output().unwrap().into()
+}
+
+/// A command as [`run_in`] runs it.
+pub fn command_in(folder: &Path, program: &str, arguments: &[&str]) -> Command {
     let mut command: Command = clean_command(program);
     command.args(arguments).current_dir(folder).stdin(Stdio::null());
-    command.output().unwrap().into()
+    command
+}
+
+/// What a command makes of `input`: its exit code, what it wrote to standard output, and to standard error.
+pub fn pipe(mut command: Command, input: &[u8]) -> (Option<i32>, Vec<u8>, String) {
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    // A program that refuses its arguments reads nothing.
+    let _ = stdin.write_all(input);
+    drop(stdin);
+    let output = child.wait_with_output().unwrap();
+    (output.status.code(), output.stdout, String::from_utf8(output.stderr).unwrap())
 }

@@ -55,6 +55,24 @@ impl Case {
         }
     }
 
+    /// The same question as arguments of `unclip generate`.
+    pub fn arguments(&self) -> Vec<String> {
+        let Steps { prior, decoder, super_res } = self.steps;
+        [
+            ("--prompt", self.prompt.clone()),
+            ("--seed", self.seed.to_string()),
+            ("--count", self.n.to_string()),
+            ("--prior-steps", prior.to_string()),
+            ("--decoder-steps", decoder.to_string()),
+            ("--upsampler-steps", super_res.to_string()),
+            ("--prior-guidance", self.guidance.prior.to_string()),
+            ("--decoder-guidance", self.guidance.decoder.to_string()),
+        ]
+        .into_iter()
+        .flat_map(|(flag, value)| [flag.to_owned(), value])
+        .collect()
+    }
+
     /// Options for prior, decoder and upsampler when they are called one by one: diffusers guides in neither stage when
     /// no scale is above 1.
     pub fn stage_options(&self) -> [Option<SamplingOptions>; 3] {

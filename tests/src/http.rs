@@ -61,7 +61,7 @@ pub fn send_raw(server: &Server, bytes: &[u8]) -> TcpStream {
 pub fn head(request: &str, headers: &[&str], length: usize) -> Vec<u8> {
     let lines: String = headers.iter().map(|line| format!("{line}\r\n")).collect();
     format!(
-        "{request} HTTP/1.1\r\nHost: here\r\nConnection: close\r\nContent-Length: {length}\r\n{lines}\r\n"
+        "{request} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {length}\r\n{lines}\r\n"
     )
     .into()
 }

@@ -13,7 +13,8 @@ pub fn steps(steps: u32) -> Option<SamplingOptions> {
 /// Four steps of DDIM without guidance.
 pub fn ddim(eta: f32) -> Option<SamplingOptions> {
     let guidance_scale = Some(1.0);
-    Some(SamplingOptions { steps: Some(4), guidance_scale, sampler: Sampler::Ddim as i32, eta: Some(eta) })
+    let sampler = Sampler::Ddim as i32;
+    Some(SamplingOptions { steps: Some(4), guidance_scale, sampler, eta: Some(eta), ..Default::default() })
 }
 
 /// Seed 7, few steps, tensors returned.
@@ -29,12 +30,12 @@ pub fn options(decoder: Option<SamplingOptions>) -> Option<DrawOptions> {
 
 /// The latent of a file.
 pub fn picture(file: Vec<u8>) -> Option<Latent> {
-    Some(Latent { source: Some(Source::Image(file.into())), x_t: None })
+    Some(Latent { source: Some(Source::Image(file.into())), ..Default::default() })
 }
 
 /// A latent that is known already.
 pub fn embedded(embedding: Option<Embedding>, x_t: Option<Tensor>) -> Option<Latent> {
-    Some(Latent { source: embedding.map(Source::ImageEmbedding), x_t })
+    Some(Latent { source: embedding.map(Source::ImageEmbedding), x_t, decoder: None })
 }
 
 /// A picture that is not square.

@@ -9,7 +9,9 @@
     reason = "a panic in a test is the report"
 )]
 
+mod balancer;
 mod bundle;
+mod checkpoint;
 mod client;
 mod cluster;
 mod command;
@@ -20,6 +22,7 @@ mod inputs;
 pub mod latents;
 mod measure;
 mod metrics;
+mod node;
 mod process;
 mod programs;
 mod redis;
@@ -27,21 +30,24 @@ mod styles;
 mod toolbox;
 mod wait;
 
+pub use balancer::Balancer;
 pub use bundle::{Bundle, copy_folder, fixture, scratch};
+pub use checkpoint::{Checkpoint, hub_cache};
 pub use client::{
     Bare, Generation, StageRun, bare, decode, encode_image, encode_text, generate, invert, sample_prior,
     upsample, with_timeout,
 };
 pub use cluster::{Cluster, Local};
-pub use command::{Run, run_in};
+pub use command::{Run, command_in, pipe, run_in, run_with};
 pub use golden::{Array, Case, Golden, Variation, goldens, variations};
 pub use http::{Answer, Part, form, head, send, send_raw};
 pub use http_json::{HttpAnswer, HttpStream, json_call, json_stream};
 pub use inputs::Inputs;
 pub use measure::{assert_close, assert_same_pictures, compare, values};
 pub use metrics::Metrics;
-pub use process::{CPU, Server};
-pub use programs::{program, repository};
+pub use node::node;
+pub use process::{CPU, MAX_MESSAGE_BYTES, Server, send_signal};
+pub use programs::{PROGRAMS, program, repository};
 pub use redis::Redis;
 pub use styles::draw_style;
 pub use toolbox::{

@@ -1,5 +1,6 @@
 //! What a server counts, as Prometheus reads it.
 
+use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
@@ -26,6 +27,18 @@ impl Metrics {
             (found == name && labels.iter().all(has)).then(|| value.parse::<f64>().ok())?
         });
         series.sum()
+    }
+
+    /// The kind of every metric, by its name.
+    pub fn kinds(&self) -> BTreeMap<String, String> {
+        let types = self.0.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
+        types.map(|(name, kind)| (name.to_owned(), kind.to_owned())).collect()
+    }
+
+    /// Every series: a name with its labels.
+    pub fn series(&self) -> Vec<String> {
+        let lines = self.0.lines().filter(|line| !line.starts_with('#'));
+        lines.filter_map(|line| Some(line.rsplit_once(' ')?.0.to_owned())).collect()
     }
 
     /// How often a method was called.

@@ -22,7 +22,7 @@ pub const CPU: [&str; 4] = ["--device", "cpu", "--dtype", "f32"];
 const SHOWN_LINES: usize = 40;
 
 /// The largest message a server or client takes, as unclip's servers have it.
-pub(crate) const MAX_MESSAGE_BYTES: usize = 72 << 20;
+pub const MAX_MESSAGE_BYTES: usize = 72 << 20;
 
 /// A running server. It is killed when it is dropped.
 pub struct Server {
@@ -56,19 +56,33 @@ impl Server {
         }
     }
 
-    /// As [`Server::start`] for a stage of the bundle at `bundle`, with one thread: several servers run on few cores.
-    pub async fn stage(name: &str, bundle: &Path, arguments: &[&str]) -> Self {
-        let bundle = ["--bundle", bundle.to_str().unwrap(), "--threads", "1"];
-        Self::start(name, &[&bundle, arguments].concat()).await
+    /// Another server in the place of this one, at its port: what a roll-out does. This one is killed first.
+    pub async fn replace(&mut self, bundle: &Path, arguments: &[&str]) {
+        self.kill();
+        let listen = self.address.to_string();
+        let arguments = [&stage_arguments(bundle)[..], arguments].concat();
+        *self = match Self::try_start_at(&self.name.clone(), &listen, &arguments).await {
+            Ok(server) => server,
+            Err(log) => panic!("{} did not start again:\n{log}", self.name),
+        };
     }
 
-    /// As [`Server::start`].
+    /// As [`Server::start`] for a stage of the bundle at `bundle`, with one thread: several servers run on few cores.
+    pub async fn stage(name: &str, bundle: &Path, arguments: &[&str]) -> Self {
+        Self::start(name, &[&stage_arguments(bundle)[..], arguments].concat()).await
+    }
+
+    /// As [`Server::start`]. Without `--listen`, at a port of 127.0.0.1 that is free.
     ///
     /// # Errors
     /// What a program wrote to standard error that ended instead of serving.
     pub async fn try_start(name: &str, arguments: &[&str]) -> Result<Self, String> {
+        Self::try_start_at(name, "127.0.0.1:0", arguments).await
+    }
+
+    async fn try_start_at(name: &str, listen: &str, arguments: &[&str]) -> Result<Self, String> {
         for _ in 0..10 {
-            match Self::launch(name, arguments).await {
+            match Self::launch(name, listen, arguments).await {
                 Ok(server) => return Ok(server),
                 Err(Failure::PortTaken) => {}
                 Err(Failure::Ended(log)) => return Err(log),
@@ -77,19 +91,13 @@ impl Server {
         panic!("no port for metrics was free in 10 tries")
     }
 
-    async fn launch(name: &str, arguments: &[&str]) -> Result<Self, Failure> {
+    async fn launch(name: &str, listen: &str, arguments: &[&str]) -> Result<Self, Failure> {
         let metrics = free_address();
         let mut command = clean_command(name.split(' ').next().unwrap());
         let mut child = command
             .args(name.split(' ').skip(1))
-            .args([
-                "--listen",
-                "127.0.0.1:0",
-                "--log-format",
-                "json",
-                "--metrics-listen",
-                &metrics.to_string(),
-            ])
+            .args(if arguments.contains(&"--listen") { vec![] } else { vec!["--listen", listen] })
+            .args(["--log-format", "json", "--metrics-listen", &metrics.to_string()])
             .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -145,6 +153,16 @@ impl Server {
     /// What it counts now.
     pub fn metrics(&self) -> Metrics {
         Metrics::scrape(self.metrics)
+    }
+
+    /// The most memory that it has held so far, in bytes.
+    ///
+    /// # Panics
+    /// The kernel does not say.
+    pub fn peak_memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
     }
 
     /// Sends a signal, as `TERM`.
@@ -214,6 +232,10 @@ impl Log {
     }
 }
 
+fn stage_arguments(bundle: &Path) -> [&str; 4] {
+    ["--bundle", bundle.to_str().unwrap(), "--threads", "1"]
+}
+
 /// A command of a program that reads none of the caller's settings but where ONNX Runtime is.
 pub(crate) fn clean_command(name: &str) -> Command {
     let mut command = Command::new(program(name));
@@ -226,7 +248,8 @@ pub(crate) fn clean_command(name: &str) -> Command {
     command
 }
 
-pub(crate) fn send_signal(process: u32, signal: &str) {
+/// Sends a signal, as `TERM`, to a process.
+pub fn send_signal(process: u32, signal: &str) {
     let command = format!("kill -{signal} {process}");
     let status = Command::new("sh").args(["-c", &command]).status().unwrap();
     assert!(status.success(), "{command}");

@@ -8,7 +8,8 @@ use std::time::SystemTime;
 /// Names a folder of programs to test as they are, for example those of a container image.
 const FOLDER_VARIABLE: &str = "UNCLIP_TEST_PROGRAMS";
 
-const PROGRAMS: [&str; 7] = [
+/// All programs.
+pub const PROGRAMS: [&str; 7] = [
     "unclip",
     "unclip-text-encoder",
     "unclip-image-encoder",

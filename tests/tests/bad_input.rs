@@ -87,7 +87,7 @@ async fn text_encoder() {
     let cases: &[Spoil<EncodeTextRequest>] = &[
         (|r| r.texts.clear(), "texts: 0 texts, there must be 1 to 64"),
         (|r| r.texts = vec![String::new(); 65], "texts: 65 texts, there must be 1 to 64"),
-        (|r| r.texts.push("x".repeat(100_000)), "texts[2]: 100000 bytes, at most 8192"),
+        (|r| r.texts.push("x".repeat(100_000)), "texts[2]: 100000 characters, at most 32000"),
     ];
     assert_all_refused(&cluster.text_encoder, &good, cases, encode_text).await;
 }
@@ -331,8 +331,8 @@ async fn gateway() {
     let cluster = Cluster::shared("tiny").await;
     let good = Inputs::new(&cluster.text_encoder).await.generate;
     let cases: &[Spoil<GenerateImageRequest>] = &[
-        (|r| r.prompt = "x".repeat(100_000), "prompt: 100000 bytes, at most 8192"),
-        (|r| r.negative_prompt = "x".repeat(8193), "negative_prompt: 8193 bytes, at most 8192"),
+        (|r| r.prompt = "x".repeat(100_000), "prompt: 100000 characters, at most 32000"),
+        (|r| r.negative_prompt = "é".repeat(32_001), "negative_prompt: 32001 characters, at most 32000"),
         (|r| r.n = Some(0), "n: 0 is out of range, it must be from 1 to 16"),
         (|r| r.n = Some(1000), "n: 1000 is out of range, it must be from 1 to 16"),
         (|r| r.seed = Some(u64::MAX), "seed: 18446744073709551615 is out of range"),

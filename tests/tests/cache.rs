@@ -125,3 +125,16 @@ async fn what_is_known_outlives_its_stage() {
     assert_eq!(status.code(), tonic::Code::Unavailable);
     assert_eq!(status.message(), "the text encoder can't be reached; try again");
 }
+
+#[tokio::test]
+async fn a_redis_url_that_can_not_work_stops_the_start_and_stays_secret() {
+    for (url, problem) in [
+        ("redis://:hunter2#x@127.0.0.1:6379", "percent-encode"),
+        ("http://:hunter2@127.0.0.1", "give redis://"),
+        ("redis-sentinel://:hunter2@127.0.0.1", "names no master"),
+    ] {
+        let log = Server::try_start("unclip-gateway", &["--redis", url]).await.err().unwrap();
+        assert!(log.contains("--redis") && log.contains(problem), "{log}");
+        assert!(!log.contains("hunter2"), "{log}");
+    }
+}

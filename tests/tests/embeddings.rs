@@ -5,19 +5,20 @@
 use tonic::Code;
 use unclip_proto::v1::latent::Source;
 use unclip_proto::v1::{
-    ComputeBasisRequest, Embedding, EmbeddingBasis, GeneratedImage, InterpolateImagesRequest, Latent, Mix,
-    MixPart, ReconstructImageRequest, UnclipServiceEncodeImageRequest, VaryImageRequest, mix_part,
+    ClassifyRequest, ComputeBasisRequest, Embedding, EmbeddingBasis, GeneratedImage,
+    InterpolateImagesRequest, Latent, Mix, MixPart, ReconstructImageRequest, UnclipServiceEncodeImageRequest,
+    VaryImageRequest, mix_part,
 };
 use unclip_tests::latents::{ddim, embedded, image, options, photo, picture};
 use unclip_tests::{
-    Cluster, Server, assert_close, assert_refused, assert_same_pictures, compare, gateway_client, gradient,
-    interpolate, png_file, reconstruct, values, vary,
+    Bundle, CPU, Cluster, Server, assert_close, assert_refused, assert_same_pictures, compare,
+    gateway_client, gradient, interpolate, png_file, reconstruct, values, vary,
 };
 
 fn mixed(parts: Vec<(mix_part::Source, f32)>) -> Option<Latent> {
     let part = |(source, weight)| MixPart { source: Some(source), weight };
     let parts = parts.into_iter().map(part).collect();
-    Some(Latent { source: Some(Source::Mix(Mix { parts })), x_t: None })
+    Some(Latent { source: Some(Source::Mix(Mix { parts })), ..Default::default() })
 }
 
 fn request(latent: Option<Latent>) -> VaryImageRequest {
@@ -140,4 +141,24 @@ async fn bad_bases_are_refused_by_field() {
     let one = ComputeBasisRequest { embeddings: encode(gateway, &files[..1]).await, components: None };
     let refused = gateway_client(gateway).compute_basis(one).await;
     assert_refused(refused, invalid, "embeddings: 1 embeddings, there must be 2 to 16384");
+}
+
+/// The shipped CLIP's training ended at 25; what a request says comes first.
+#[tokio::test]
+async fn labels_are_weighed_as_the_bundles_own_clip_does() {
+    let bundle = Bundle::imported("emoji");
+    let path = bundle.path();
+    let flags = [&["--bundle", path.to_str().unwrap()], &CPU[..]].concat();
+    let server = Server::start("unclip serve", &flags).await;
+    let mut client = gateway_client(&server);
+    let labels = ["a cat", "a pizza"].map(str::to_owned).to_vec();
+    let mut asked = ClassifyRequest { latent: picture(photo()), labels, logit_scale: None };
+    for (scale, expected) in [(None, 25.0), (Some(4.0), 4.0)] {
+        asked.logit_scale = scale;
+        let answer = client.classify(asked.clone()).await.unwrap().into_inner();
+        assert_eq!(answer.logit_scale.to_bits(), f32::to_bits(expected));
+        let logits = f64::from(answer.cosines[0] - answer.cosines[1]) * f64::from(expected);
+        let odds = f64::from(answer.probabilities[0] / answer.probabilities[1]).ln();
+        assert!((logits - odds).abs() < 1e-4, "{logits}, {odds}");
+    }
 }

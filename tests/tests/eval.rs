@@ -70,7 +70,7 @@ fn every_section_is_measured() {
         "| R@5, generated / real |",
         "| real held-out, training |",
         "| PSNR, dB, upsampler |",
-        "| eta 1: distance |",
+        "| eta 1, scale 1: distance |",
     ] {
         assert!(text.contains(line), "{text}");
     }

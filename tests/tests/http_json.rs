@@ -82,7 +82,12 @@ async fn every_method_answers() {
             json!({"latent": latent, "to_caption": "a cat", "thetas": [0.5], "inversion": inversion, "options": options}),
             "image",
         ),
-        ("EditImage", json!({"generation": request(), "image": picture(), "resample": 1}), "image"),
+        (
+            "EditImage",
+            json!({"generation": request(), "image": picture(), "mask": picture(), "maskMode": "MASK_MODE_WHITE", "resample": 1}),
+            "image",
+        ),
+        ("EditImage", json!({"generation": request(), "image": picture(), "varyOpaque": true}), "image"),
     ] {
         let answer = json_call(&cluster.gateway, method, &request).await;
         assert_eq!(answer.status, 200, "{method}: {}", answer.text());

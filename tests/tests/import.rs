@@ -1,61 +1,6 @@
 //! `unclip import` of good and of broken checkpoints: one error that says all, in words a person can act on.
 
-#![expect(clippy::unwrap_used, reason = "a panic in a test is the report")]
-
-use std::collections::BTreeMap;
-use std::path::PathBuf;
-
-use safetensors::SafeTensors;
-use safetensors::tensor::TensorView;
-use tempfile::TempDir;
-use unclip_tests::{Run, Server, copy_folder, fixture, run_in, scratch};
-
-/// A copy of a fixture that may be broken.
-struct Checkpoint(TempDir);
-
-impl Checkpoint {
-    fn new() -> Self {
-        let folder = scratch();
-        copy_folder(&fixture("tiny"), folder.path());
-        Self(folder)
-    }
-
-    fn path(&self, part: &str) -> PathBuf {
-        self.0.path().join(part)
-    }
-
-    fn remove(&self, part: &str) {
-        std::fs::remove_file(self.path(part)).unwrap();
-    }
-
-    /// Replaces a text that must be there.
-    fn edit(&self, part: &str, from: &str, to: &str) {
-        let text = std::fs::read_to_string(self.path(part)).unwrap();
-        assert!(text.contains(from), "{part} has no {from}");
-        std::fs::write(self.path(part), text.replace(from, to)).unwrap();
-    }
-
-    /// Rewrites a file of weights with other shapes, without the tensors whose shape is gone.
-    fn reshape(&self, part: &str, change: impl Fn(&str, &[usize]) -> Option<Vec<usize>>) {
-        let bytes = std::fs::read(self.path(part)).unwrap();
-        let weights = SafeTensors::deserialize(&bytes).unwrap();
-        let views: BTreeMap<String, TensorView<'_>> = weights
-            .tensors()
-            .into_iter()
-            .filter_map(|(name, view)| {
-                let shape = change(&name, view.shape())?;
-                let view = TensorView::new(view.dtype(), shape, view.data()).unwrap();
-                Some((name, view))
-            })
-            .collect();
-        let bytes = safetensors::serialize(views, None).unwrap();
-        std::fs::write(self.path(part), bytes).unwrap();
-    }
-
-    fn import(&self) -> Run {
-        run_in(self.0.path(), "unclip", &["import", self.0.path().to_str().unwrap()])
-    }
-}
+use unclip_tests::{Checkpoint, Server, fixture, run_in, scratch};
 
 const PRIOR: &str = "prior/diffusion_pytorch_model.safetensors";
 const DECODER: &str = "decoder/diffusion_pytorch_model.safetensors";
@@ -153,7 +98,7 @@ fn broken_defaults_are_refused_by_file_and_field() {
 fn a_target_that_is_not_empty_is_refused() {
     let (checkpoint, target) = (Checkpoint::new(), scratch());
     std::fs::write(target.path().join("mine.txt"), "keep me").unwrap();
-    let arguments = ["import", checkpoint.0.path().to_str().unwrap(), "-o", target.path().to_str().unwrap()];
+    let arguments = ["import", checkpoint.root().to_str().unwrap(), "-o", target.path().to_str().unwrap()];
     run_in(target.path(), "unclip", &arguments).assert_failed(&["not empty", "give a new directory"]);
     assert_eq!(std::fs::read_dir(target.path()).unwrap().count(), 1);
     let nowhere = ["import", "/no/such/checkpoint"];

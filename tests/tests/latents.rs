@@ -7,7 +7,7 @@ use unclip_tests::{CPU, Cluster, Inputs, Server, assert_close, compare, decode, 
 
 fn ddim(steps: u32, eta: f32) -> Option<SamplingOptions> {
     let (steps, guidance_scale, eta) = (Some(steps), Some(1.0), Some(eta));
-    Some(SamplingOptions { steps, guidance_scale, sampler: Sampler::Ddim as i32, eta })
+    Some(SamplingOptions { steps, guidance_scale, sampler: Sampler::Ddim as i32, eta, ..Default::default() })
 }
 
 /// A picture with a gradient in each channel.

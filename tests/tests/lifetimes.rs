@@ -5,6 +5,7 @@
 use tokio::task::{JoinSet, LocalSet};
 use tonic::{Code, Status};
 use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 use unclip_proto::v1::decoder_service_client::DecoderServiceClient;
 use unclip_proto::v1::generate_image_response::Event;
@@ -18,8 +19,13 @@ use unclip_proto::v1::{
 use unclip_tests::{Bundle, CPU, Cluster, Inputs, Server, bare, generate, wait_for, with_timeout};
 
 /// So many steps that no machine is done with them before the test is.
-const MANY: Option<SamplingOptions> =
-    Some(SamplingOptions { steps: Some(1000), guidance_scale: None, sampler: 0, eta: None });
+const MANY: Option<SamplingOptions> = Some(SamplingOptions {
+    steps: Some(1000),
+    guidance_scale: None,
+    sampler: 0,
+    eta: None,
+    clamped_epsilon: None,
+});
 
 /// As much text as one request may bring: no machine encodes it in a millisecond.
 fn much_text() -> EncodeTextRequest {
@@ -230,6 +236,58 @@ async fn programs_end_cleanly_with_work_under_way() {
     let mut text_encoder = text_encoder;
     assert_ends_at_term("unclip-text-encoder", &mut text_encoder).await;
     call.abort();
+}
+
+#[tokio::test]
+async fn a_second_signal_ends_a_program_at_once() {
+    let bundle = Bundle::imported("tiny");
+    let text_encoder = Server::stage("unclip-text-encoder", &bundle.path(), &["--drain-seconds", "0"]).await;
+    let good = Inputs::new(&text_encoder).await;
+    let request = DecodeRequest { options: MANY, ..good.decode };
+    for (signal, code) in [("INT", 130), ("TERM", 143)] {
+        let flags = [&CPU[..], &["--drain-seconds", "3600"]].concat();
+        let mut server = Server::stage("unclip-decoder", &bundle.path(), &flags).await;
+        let mut client = DecoderServiceClient::new(server.channel());
+        let mut stream = client.decode(request.clone()).await.unwrap().into_inner();
+        stream.message().await.unwrap().unwrap();
+        server.signal(signal);
+        server.logged(&["draining"]).await;
+        assert!(stream.message().await.unwrap().is_some(), "work goes on");
+        server.signal(signal);
+        assert_eq!(server.exit().await.code(), Some(code), "SIG{signal}");
+    }
+}
+
+#[tokio::test]
+async fn a_health_watch_does_not_hold_up_the_end() {
+    let mut server = Server::start("unclip-gateway", &["--drain-seconds", "3600"]).await;
+    let request = HealthCheckRequest { service: "readiness".to_owned() };
+    let mut watch = HealthClient::new(server.channel()).watch(request).await.unwrap().into_inner();
+    assert_eq!(watch.message().await.unwrap().unwrap().status(), ServingStatus::Serving);
+    server.signal("TERM");
+    assert_eq!(watch.message().await.unwrap().unwrap().status(), ServingStatus::NotServing);
+    assert_eq!(server.exit().await.code(), Some(0));
+}
+
+#[tokio::test]
+async fn a_port_that_is_taken_is_told_before_anything_is_loaded() {
+    let taken = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let taken = taken.local_addr().unwrap().to_string();
+    // Loading would fail, too.
+    for (name, bundle) in [
+        ("unclip-gateway", &[][..]),
+        ("unclip serve", &["--bundle", "/nowhere"]),
+        ("unclip-text-encoder", &["--bundle", "/nowhere"]),
+        ("unclip-image-encoder", &["--bundle", "/nowhere"]),
+        ("unclip-prior", &["--bundle", "/nowhere"]),
+        ("unclip-decoder", &["--bundle", "/nowhere"]),
+        ("unclip-upsampler", &["--bundle", "/nowhere"]),
+    ] {
+        let flags = [bundle, &["--listen", &taken]].concat();
+        let log = Server::try_start(name, &flags).await.err().unwrap();
+        let expected = format!("--listen: {taken} can't be bound; is another server running there?");
+        assert!(log.contains(&expected), "{name}: {log}");
+    }
 }
 
 async fn assert_ends_at_term(name: &str, server: &mut Server) {

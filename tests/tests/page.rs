@@ -2,9 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a panic in a test is the report")]
 
-use std::process::Command;
+use unclip_tests::{Bundle, CPU, Local, Server, node, repository, run_in, scratch};
 
-use unclip_tests::{CPU, Server, repository, run_in, scratch};
+/// How node runs tests.
+const TESTS: [&str; 3] = ["--test", "--test-concurrency=1", "--test-reporter=spec"];
 
 /// A server with the demo bundle, which is imported elsewhere: tests leave the checkout as it is.
 async fn serve(folder: &std::path::Path) -> Server {
@@ -15,19 +16,10 @@ async fn serve(folder: &std::path::Path) -> Server {
     Server::start("unclip serve", &[&["--bundle", bundle], &CPU[..]].concat()).await
 }
 
-/// Node.js in tests/page, with the page's address.
-fn node(server: &Server, arguments: &[&str]) {
-    let folder = repository().join("tests/page");
-    let packages = folder.join("node_modules");
-    assert!(packages.is_dir(), "{}: not found; run make setup-tests", packages.display());
-    let output = Command::new("node")
-        .args(arguments)
-        .current_dir(folder)
-        .env("UNCLIP_PAGE_URL", server.url())
-        .output()
-        .unwrap();
-    let (out, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "node {arguments:?}:\n{out}\n{errors}");
+/// Node.js in tests/page, with the page's address and what the server lets foreign pages do.
+fn drive(server: &Server, arguments: &[&str], foreign: &str) {
+    let environment = [("UNCLIP_PAGE_URL", server.url()), ("UNCLIP_FOREIGN", foreign.to_owned())];
+    node("tests/page", &environment, arguments);
 }
 
 #[tokio::test]
@@ -38,7 +30,34 @@ async fn the_page_works_in_a_browser() {
     let files = ["drawing", "tools", "edit", "keep", "look"].map(|name| format!("{name}.test.mjs"));
     let files: Vec<&str> = files.iter().map(String::as_str).collect();
     // One after another: pictures take all cores.
-    node(&server, &[&["--test", "--test-concurrency=1", "--test-reporter=spec"], &files[..]].concat());
+    drive(&server, &[&TESTS, &files[..]].concat(), "refused");
+}
+
+#[tokio::test]
+async fn foreign_pages_get_nothing_done() {
+    let local = Local::start("tiny").await;
+    drive(&local.server, &[&TESTS[..], &["foreign.test.mjs"]].concat(), "refused");
+    let refused = |reason| local.server.metrics().sum("unclip_refused_total", &[("reason", reason)]);
+    assert!(refused("foreign_origin") >= 2.0 && refused("foreign_host") >= 2.0);
+    let bundle = local.bundle.path();
+    let open = Server::stage("unclip serve", &bundle, &[&CPU[..], &["--allow-origin", "*"]].concat()).await;
+    drive(&open, &[&TESTS[..], &["foreign.test.mjs"]].concat(), "allowed");
+}
+
+#[tokio::test]
+async fn the_page_works_below_a_path() {
+    let bundle = Bundle::imported("tiny");
+    let serve = async |flags: &[&str]| {
+        Server::stage("unclip serve", &bundle.path(), &[&CPU[..], flags].concat()).await
+    };
+    let told = serve(&["--public-url", "https://pictures.example/draw/"]).await;
+    let trusting = serve(&["--trust-proxy"]).await;
+    let environment = [
+        ("UNCLIP_PAGE_URL", told.url()),
+        ("UNCLIP_PUBLIC_URL", told.url()),
+        ("UNCLIP_TRUSTING_URL", trusting.url()),
+    ];
+    node("tests/page", &environment, &[&TESTS[..], &["subpath.test.mjs"]].concat());
 }
 
 /// `make screenshots`.
@@ -48,5 +67,5 @@ async fn screenshots() {
     let folder = scratch();
     let server = serve(folder.path()).await;
     let images = repository().join("docs/images");
-    node(&server, &["screenshots.mjs", images.to_str().unwrap()]);
+    drive(&server, &["screenshots.mjs", images.to_str().unwrap()], "refused");
 }

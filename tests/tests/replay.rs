@@ -34,7 +34,7 @@ async fn a_receipt_is_enough() {
         at(place, &endpoint, command, &[arguments, &QUICK, &["--seed", "5"]].concat()).assert_done();
     };
     let replay = |receipt: &str| {
-        let run = at(place, &endpoint, "replay", &[receipt, "-o", "again.png"]);
+        let run = at(place, &endpoint, "replay", &[receipt, "-o", "again.png", "--overwrite"]);
         run.assert_done();
         assert!(!run.out.contains("not the same picture"), "{}", run.out);
     };

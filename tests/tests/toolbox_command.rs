@@ -37,6 +37,7 @@ async fn every_operation_is_a_command() {
 
     run("encode", &["--image", "in.png", "-o", "z.safetensors"]).assert_done();
     run("encode", &["--text", "a red fox"]).assert_done();
+    run("vary", &["embedding.safetensors"]).assert_failed(&["it is the embedding of a text"]);
     let ends = ["z.safetensors", "text:a cat", "--frames", "3", "-o", "i.webp", "--gif", "i.gif"];
     let out = drawn("interpolate", &ends);
     assert!(out.contains("i.gif  3 frames"), "{out}");
@@ -113,7 +114,8 @@ async fn what_can_not_be_done_is_told() {
     std::fs::write(place.join("bad.safetensors"), b"nothing").unwrap();
     let run = |command: &str, arguments: &[&str]| at(place, &endpoint, command, arguments);
     run("vary", &["no.png"]).assert_failed(&["no.png can't be read"]);
-    run("vary", &["bad.safetensors"]).assert_failed(&["bad.safetensors has no latents"]);
+    run("vary", &["bad.safetensors"])
+        .assert_failed(&["bad.safetensors is neither a picture (PNG, JPEG or WebP) nor a file of latents"]);
     run("vary", &["in.png", "-o", "x.gif"]).assert_failed(&["--output: x.gif has no ending"]);
     run("vary", &["in.png", "-n", "99"]).assert_failed(&["n: 99 is out of range, it must be from 1 to 16"]);
     run("interpolate", &["in.png", "text:a", "--frames", "1"]).assert_failed(&["frames: 1 is out of range"]);

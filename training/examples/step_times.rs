@@ -18,12 +18,12 @@ use unclip_training::clip::{ClipConfig, ClipTask, FrozenClip};
 use unclip_training::decoder::{DecoderConfig, DecoderTask};
 use unclip_training::params::{Layout, ParamStore};
 use unclip_training::prior::{PriorTask, PriorTrainingConfig};
-use unclip_training::run::{DataConfig, Optimisation, RunFolder, Task, keep_pages, open, read_config};
+use unclip_training::run::{Claim, DataConfig, Optimisation, RunInfo, Task, keep_pages, open, read_config};
 use unclip_training::upsampler::{UpsamplerConfig, UpsamplerTask};
 
 fn main() -> anyhow::Result<()> {
     if std::env::var_os("KEEP_PAGES").is_none_or(|value| value != "0") {
-        keep_pages();
+        keep_pages(1);
     }
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [stage, config, store, clip, dtype, threads, steps] = arguments.as_slice() else {
@@ -33,32 +33,33 @@ fn main() -> anyhow::Result<()> {
     let placement = Placement { device: Device::Cpu, kind: parse_dtype(dtype, Device::Cpu)? };
     let steps = steps.parse().context("STEPS")?;
     let scratch = std::env::temp_dir().join(format!("step-times-{}", std::process::id()));
-    let folder = RunFolder::create(&scratch)?;
+    let claim = Claim::new(&scratch, RunInfo::default(), false)?;
+    let folder = claim.folder();
     let (config, clip) = (Path::new(config), Path::new(clip));
     let data = |data: &DataConfig, side| open(&DataConfig { store: store.into(), ..data.clone() }, side);
     match stage.as_str() {
         "clip" => {
             let config: ClipConfig = read_config(config)?;
             let (train, held_out) = data(&config.data, config.vision.side)?;
-            let task = ClipTask::new(config.clone(), train, held_out, &folder, placement)?;
+            let task = ClipTask::new(config.clone(), train, held_out, folder, placement)?;
             measure(&task, &config.optimisation, placement, steps)?;
         }
         "prior" => {
             let (config, clip): (PriorTrainingConfig, _) = (read_config(config)?, FrozenClip::open(clip)?);
             let (train, held_out) = data(&config.data, clip.side())?;
-            let task = PriorTask::new(config.clone(), clip, train, held_out, &folder, placement)?;
+            let task = PriorTask::new(config.clone(), clip, train, held_out, folder, placement)?;
             measure(&task, &config.optimisation, placement, steps)?;
         }
         "decoder" => {
             let (config, clip): (DecoderConfig, _) = (read_config(config)?, FrozenClip::open(clip)?);
             let (train, held_out) = data(&config.data, clip.side().max(config.unet.side))?;
-            let task = DecoderTask::new(config.clone(), clip, train, held_out, &folder, placement)?;
+            let task = DecoderTask::new(config.clone(), clip, train, held_out, folder, placement)?;
             measure(&task, &config.optimisation, placement, steps)?;
         }
         "upsampler" => {
             let config: UpsamplerConfig = read_config(config)?;
             let (train, held_out) = data(&config.data, config.unet.side)?;
-            let task = UpsamplerTask::new(config.clone(), train, held_out, &folder, placement)?;
+            let task = UpsamplerTask::new(config.clone(), train, held_out, folder, placement)?;
             measure(&task, &config.optimisation, placement, steps)?;
         }
         other => bail!("no stage {other}"),

@@ -14,8 +14,8 @@ use crate::decoder::{DecoderConfig, DecoderTask};
 use crate::judge::{JudgeConfig, JudgeTask};
 use crate::prior::{PriorTask, PriorTrainingConfig};
 use crate::run::{
-    Cadence, CheckedConfig, DataConfig, Optimisation, Options, Outcome, RunFolder, Sources, Task, keep_pages,
-    open, read_config, train,
+    Cadence, CheckedConfig, Claim, DataConfig, Optimisation, Options, Outcome, RunInfo, Sources, Task,
+    keep_pages, open, read_config, train,
 };
 use crate::upsampler::{UpsamplerConfig, UpsamplerTask};
 
@@ -56,9 +56,12 @@ pub struct TrainArgs {
     /// A bundle to start from instead of from noise, to fine-tune its networks; they must have the configuration's shape
     #[arg(long, value_name = "BUNDLE")]
     pub init: Option<PathBuf>,
-    /// Steps of the whole training, where the cosine ends, instead of the configuration's
+    /// Steps of the whole training, instead of the configuration's
     #[arg(long)]
     pub steps: Option<u64>,
+    /// Minutes of the whole training, instead of the configuration's: the learning rate falls to zero within them
+    #[arg(long, value_name = "MINUTES")]
+    pub within: Option<f64>,
     /// Stop after so many minutes, with a checkpoint
     #[arg(long)]
     pub minutes: Option<f64>,
@@ -98,7 +101,7 @@ pub struct ExportArgs {
 /// # Errors
 /// Whatever the trainer or the export refuses.
 pub fn run(command: TrainCommand) -> anyhow::Result<()> {
-    keep_pages();
+    keep_pages(command.workers());
     match command {
         TrainCommand::Data(args) => crate::data::cli::run(&args)?,
         TrainCommand::Clip(args) => report("clip", train_clip(&args)?),
@@ -109,6 +112,20 @@ pub fn run(command: TrainCommand) -> anyhow::Result<()> {
         TrainCommand::Export(args) => run_export(args)?,
     }
     Ok(())
+}
+
+impl TrainCommand {
+    /// Threads that make batches.
+    fn workers(&self) -> usize {
+        match self {
+            Self::Clip(args)
+            | Self::Prior(args)
+            | Self::Decoder(args)
+            | Self::Upsampler(args)
+            | Self::Judge(args) => args.workers,
+            Self::Data(_) | Self::Export(_) => 1,
+        }
+    }
 }
 
 fn report(stage: &str, outcome: Outcome) {
@@ -147,6 +164,11 @@ impl TrainArgs {
         Ok(Placement::parse(&self.device, &self.dtype)?)
     }
 
+    /// The run's folder for this trainer, once the data and CLIP are known to be there.
+    fn claim(&self, info: RunInfo) -> Result<Claim, TrainError> {
+        Claim::new(&self.run, info, self.resume)
+    }
+
     fn clip(&self, configured: &PathBuf) -> Result<FrozenClip, TrainError> {
         FrozenClip::open(self.clip.as_ref().unwrap_or(configured))
     }
@@ -155,7 +177,7 @@ impl TrainArgs {
         &self,
         task: &T,
         seed: u64,
-        clip: Option<String>,
+        claim: &Claim,
         optimisation: &Optimisation,
         cadence: &Cadence,
         placement: Placement,
@@ -164,17 +186,15 @@ impl TrainArgs {
         let limit = limit
             .transpose()
             .map_err(|error| TrainError::Config { path: "--minutes".into(), reason: error.to_string() })?;
-        let options = Options {
-            run: self.run.clone(),
-            placement,
-            limit,
-            stop_at: None,
-            resume: self.resume,
-            init: self.init.clone(),
-            workers: self.workers,
-        };
+        let options =
+            Options { placement, limit, stop_at: None, init: self.init.clone(), workers: self.workers };
         let steps = self.steps.unwrap_or(optimisation.steps).max(1);
-        train(task, seed, clip, &Optimisation { steps, ..optimisation.clone() }, cadence, &options)
+        let minutes = self.within.or(optimisation.minutes);
+        if minutes.is_some_and(|minutes| !(minutes.is_finite() && minutes > 0.0)) {
+            let reason = format!("{minutes:?}; give a positive number of minutes", minutes = self.within);
+            return Err(TrainError::Config { path: "--within".into(), reason });
+        }
+        train(task, seed, claim, &Optimisation { steps, minutes, ..optimisation.clone() }, cadence, &options)
     }
 }
 
@@ -182,50 +202,51 @@ fn train_clip(args: &TrainArgs) -> Result<Outcome, TrainError> {
     let config: ClipConfig = args.read()?;
     let placement = args.placement()?;
     let (train, held_out) = args.sources(&config.data, config.vision.side)?;
-    let folder = RunFolder::create(&args.run)?;
-    if let Some(bundle) = &args.init {
-        folder.take_tokenizer(bundle)?;
+    let claim = args.claim(RunInfo::of("clip"))?;
+    if let (Some(bundle), None) = (&args.init, claim.checkpoint()) {
+        claim.folder().take_tokenizer(bundle)?;
     }
-    let task = ClipTask::new(config.clone(), train, held_out, &folder, placement)?;
-    args.go(&task, config.seed, None, &config.optimisation, &config.cadence, placement)
+    let task = ClipTask::new(config.clone(), train, held_out, claim.folder(), placement)?;
+    args.go(&task, config.seed, &claim, &config.optimisation, &config.cadence, placement)
 }
 
 fn train_prior(args: &TrainArgs) -> Result<Outcome, TrainError> {
     let config: PriorTrainingConfig = args.read()?;
     let placement = args.placement()?;
     let clip = args.clip(&config.clip)?;
-    let fingerprint = Some(clip.fingerprint().to_owned());
     let (train, held_out) = args.sources(&config.data, clip.side())?;
-    let folder = RunFolder::create(&args.run)?;
-    let task = PriorTask::new(config.clone(), clip, train, held_out, &folder, placement)?;
-    args.go(&task, config.seed, fingerprint, &config.optimisation, &config.cadence, placement)
+    let own = Some(clip.fingerprint().to_owned());
+    let claim = args.claim(RunInfo { clip: own, ..RunInfo::of("prior") })?;
+    let task = PriorTask::new(config.clone(), clip, train, held_out, claim.folder(), placement)?;
+    args.go(&task, config.seed, &claim, &config.optimisation, &config.cadence, placement)
 }
 
 fn train_decoder(args: &TrainArgs) -> Result<Outcome, TrainError> {
     let config: DecoderConfig = args.read()?;
     let placement = args.placement()?;
     let clip = args.clip(&config.clip)?;
-    let fingerprint = Some(clip.fingerprint().to_owned());
     let (train, held_out) = args.sources(&config.data, clip.side().max(config.unet.side))?;
-    let folder = RunFolder::create(&args.run)?;
-    let task = DecoderTask::new(config.clone(), clip, train, held_out, &folder, placement)?;
-    args.go(&task, config.seed, fingerprint, &config.optimisation, &config.cadence, placement)
+    let (own, draws) = (Some(clip.fingerprint().to_owned()), Some(config.unet.side));
+    let claim = args.claim(RunInfo { clip: own, draws, ..RunInfo::of("decoder") })?;
+    let task = DecoderTask::new(config.clone(), clip, train, held_out, claim.folder(), placement)?;
+    args.go(&task, config.seed, &claim, &config.optimisation, &config.cadence, placement)
 }
 
 fn train_upsampler(args: &TrainArgs) -> Result<Outcome, TrainError> {
     let config: UpsamplerConfig = args.read()?;
     let placement = args.placement()?;
     let (train, held_out) = args.sources(&config.data, config.unet.side)?;
-    let folder = RunFolder::create(&args.run)?;
-    let task = UpsamplerTask::new(config.clone(), train, held_out, &folder, placement)?;
-    args.go(&task, config.seed, None, &config.optimisation, &config.cadence, placement)
+    let (takes, draws) = (Some(config.small_side), Some(config.unet.side));
+    let claim = args.claim(RunInfo { takes, draws, ..RunInfo::of("upsampler") })?;
+    let task = UpsamplerTask::new(config.clone(), train, held_out, claim.folder(), placement)?;
+    args.go(&task, config.seed, &claim, &config.optimisation, &config.cadence, placement)
 }
 
 fn train_judge(args: &TrainArgs) -> Result<Outcome, TrainError> {
     let config: JudgeConfig = args.read()?;
     let placement = args.placement()?;
     let (train, held_out) = args.sources(&config.data, config.picture.side)?;
-    let folder = RunFolder::create(&args.run)?;
-    let task = JudgeTask::new(config.clone(), train, held_out, &folder, placement)?;
-    args.go(&task, config.seed, None, &config.optimisation, &config.cadence, placement)
+    let claim = args.claim(RunInfo::of("judge"))?;
+    let task = JudgeTask::new(config.clone(), train, held_out, claim.folder(), placement)?;
+    args.go(&task, config.seed, &claim, &config.optimisation, &config.cadence, placement)
 }

@@ -11,6 +11,7 @@ mod error;
 pub mod eval;
 pub mod judge;
 pub mod params;
+mod picture_tower;
 mod pictures;
 pub mod prior;
 pub mod random;

@@ -1,5 +1,6 @@
 //! The configurations that come with the repository.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use unclip_training::TrainError;
@@ -15,15 +16,20 @@ fn path(machine: &str, stage: &str) -> PathBuf {
 }
 
 #[test]
-fn all_of_them_are_taken() {
+fn all_of_them_are_taken_and_the_cascade_fits() {
     for machine in ["cpu", "h100"] {
         read_config::<ClipConfig>(&path(machine, "clip")).unwrap();
         read_config::<PriorTrainingConfig>(&path(machine, "prior")).unwrap();
         read_config::<JudgeConfig>(&path(machine, "judge")).unwrap();
         let decoder: DecoderConfig = read_config(&path(machine, "decoder")).unwrap();
-        let upsampler: UpsamplerConfig = read_config(&path(machine, "upsampler")).unwrap();
-        assert_eq!(decoder.unet.side, upsampler.small_side, "{machine}");
-        assert_eq!(upsampler.unet.side, 4 * upsampler.small_side, "{machine}");
+        let [first, second]: [UpsamplerConfig; 2] =
+            ["upsampler-first", "upsampler"].map(|stage| read_config(&path(machine, stage)).unwrap());
+        assert_eq!((decoder.unet.side, first.unet.side), (first.small_side, second.small_side), "{machine}");
+        assert_eq!(
+            (first.crop, second.crop),
+            (first.unet.side, second.unet.side),
+            "{machine}: whole pictures"
+        );
     }
 }
 
@@ -33,10 +39,27 @@ fn further_trainings_keep_the_shape() {
     let [first, more] = ["decoder", "decoder-more"]
         .map(|stage| read_config::<DecoderConfig>(&path("cpu", stage)).unwrap().unet);
     assert_eq!(format!("{first:?}"), format!("{more:?}"));
-    let [first, whole] = ["upsampler", "upsampler-whole"]
-        .map(|stage| read_config::<UpsamplerConfig>(&path("cpu", stage)).unwrap());
-    assert_eq!(format!("{:?}", first.unet), format!("{:?}", whole.unet));
-    assert_eq!((first.small_side, whole.crop), (whole.small_side, whole.unet.side));
+}
+
+/// Every thing that is trained on is known by its own name, and other names are of such things only.
+#[test]
+fn names_are_of_things_that_are_trained_on() {
+    let lines = |file: &str| {
+        let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("configs").join(file));
+        let text = text.unwrap();
+        let lines = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
+        lines.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let every: BTreeSet<String> = lines("every.txt").into_iter().collect();
+    for smaller in ["things.txt", "drawn.txt"] {
+        let unknown: Vec<_> = lines(smaller).into_iter().filter(|thing| !every.contains(thing)).collect();
+        assert!(unknown.is_empty(), "{smaller}: {unknown:?}");
+    }
+    for line in lines("names.txt") {
+        let (thing, names) = line.split_once(": ").unwrap();
+        assert!(every.contains(thing), "{thing}");
+        assert!(names.split(", ").all(|name| !every.contains(name)), "a name is a thing itself: {line}");
+    }
 }
 
 #[test]
@@ -50,10 +73,10 @@ fn errors_name_every_key() {
         let error: TrainError = read_config::<DecoderConfig>(&file).unwrap_err();
         error.to_string()
     };
-    let two = refused("batch = 16", "batch = 0\nclip_norm = -1.0");
+    let two = refused("batch = 32", "batch = 0\nclip_norm = -1.0");
     assert!(two.contains("optimisation.batch is 0") && two.contains("optimisation.clip_norm is -1"), "{two}");
-    let odd = refused("batch = 16", "batch = 15");
+    let odd = refused("batch = 32", "batch = 15");
     assert!(odd.contains("a multiple of optimisation.replicas"), "{odd}");
-    let unknown = refused("batch = 16", "bach = 16");
+    let unknown = refused("batch = 32", "bach = 16");
     assert!(unknown.contains("decoder.toml") && unknown.contains("unknown field `bach`"), "{unknown}");
 }

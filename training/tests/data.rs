@@ -10,7 +10,7 @@ use std::sync::{Arc, LazyLock};
 use proptest::prelude::*;
 use unclip_training::data::attribution::attribution_text;
 use unclip_training::data::build::{BuildReport, build};
-use unclip_training::data::source::{Source, attributions, read_emoji_sets, read_folder};
+use unclip_training::data::source::{Source, add_names, attributions, read_emoji_sets, read_folder};
 use unclip_training::data::split::HeldOutTints;
 use unclip_training::data::{
     Augment, Colour, DataError, Sampler, Selection, Split, Store, Tints, dominant_colour,
@@ -291,6 +291,41 @@ fn a_file_of_things_chooses_concepts_and_slips_are_told() {
     assert_eq!(labels, BTreeSet::from(["cat", "ghost"]));
     let slip = choose("cat\ngohst\n").unwrap_err().to_string();
     assert!(slip.contains("things.txt") && slip.contains("\"gohst\""), "{slip}");
+}
+
+#[test]
+fn other_names_of_a_file_stand_in_captions() {
+    let folder = tempfile::tempdir().unwrap();
+    let names = folder.path().join("names.txt");
+    fs::write(&names, "cat: moggy, house cat\nghost: kitty\nunicorn: horned horse\n").unwrap();
+    let mut sources = sources();
+    assert_eq!(add_names(&mut sources, &names).unwrap(), ["unicorn"]);
+    let (_folder, path, _) = built(&sources);
+    let store = Arc::new(Store::open(path).unwrap());
+    let augment = Augment { names: 1.0, style_word: 0.0, ..Augment::none(0) };
+    let batch = sampler(&store, augment).batch(5, 0, 400);
+    let mut said = BTreeSet::new();
+    for (item, caption) in batch.items.iter().zip(&batch.captions) {
+        let bare = caption.trim_start_matches("a ").to_owned();
+        said.insert((store.item(*item).unwrap().concept.label.clone(), bare));
+    }
+    let of = |label: &str| -> Vec<&str> {
+        said.iter().filter(|(known, _)| known == label).map(|(_, name)| name.as_str()).collect()
+    };
+    // "kitty", which the package gives the cat, is the ghost's by the file.
+    assert_eq!(of("cat"), ["cat face", "house cat", "moggy"]);
+    assert!(of("ghost").contains(&"kitty"), "{said:?}");
+}
+
+#[test]
+fn pictures_are_not_enlarged() {
+    let data = |side| {
+        let text = format!("store = {:?}", STORE.1.display().to_string());
+        unclip_training::run::open(&toml::from_str(&text).unwrap(), side)
+    };
+    let refused = data(64).err().unwrap().to_string();
+    assert!(refused.contains("its pictures have 32 px, 64 px are asked for"), "{refused}");
+    assert_eq!(data(32).unwrap().0.side(), 32);
 }
 
 #[test]

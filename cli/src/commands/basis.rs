@@ -8,8 +8,8 @@ use unclip_service::RequestContext;
 
 use crate::basis::write_basis;
 use crate::connection::{ConnectionArgs, refused};
-use crate::latents::read;
-use crate::output::say;
+use crate::latents::{self, Many};
+use crate::output::{Kind, Plan, free_name, say};
 
 /// Pictures that are encoded with one call.
 const AT_ONCE: usize = 16;
@@ -19,37 +19,54 @@ const ENDINGS: [&str; 4] = ["png", "jpg", "jpeg", "webp"];
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Pictures, and folders of pictures
+    /// Pictures, folders of pictures, and latents (.safetensors), of which all count; - for standard input
     #[arg(value_name = "IMAGE", required = true)]
     images: Vec<PathBuf>,
     /// The most components to keep. Absent: all that there are
     #[arg(long, value_name = "N")]
     components: Option<u32>,
-    /// File for the basis: `mean`, `components` and `variances`
-    #[arg(short, long, default_value = "basis.safetensors", value_name = "FILE")]
-    output: PathBuf,
+    /// File for the basis, `mean`, `components` and `variances`; - for standard output. Absent: basis.safetensors, or where
+    /// that exists basis_2.safetensors and so on
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Write over files that exist
+    #[arg(long, visible_alias = "force")]
+    overwrite: bool,
     #[command(flatten)]
     connection: ConnectionArgs,
 }
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
+    let output = args.output.unwrap_or_else(|| free_name(Path::new("basis.safetensors"), 1));
+    let mut plan = Plan::new(args.overwrite);
+    plan.file("--output", &output, Kind::Tensors);
+    plan.check()?;
     let paths = pictures(&args.images)?;
     let mut client = args.connection.client().await?;
     let context = RequestContext::fresh();
     let mut embeddings = Vec::new();
     for paths in paths.chunks(AT_ONCE) {
-        let images = paths.iter().map(|path| Ok(read(path)?.into()));
-        let request = UnclipServiceEncodeImageRequest { images: images.collect::<anyhow::Result<_>>()? };
-        let encoded = client.encode_image(context.request(request)).await.map_err(refused)?;
-        embeddings.extend(encoded.into_inner().embeddings);
+        let mut images = Vec::new();
+        for path in paths {
+            match latents::parse_many(path)? {
+                Many::Picture(image) => images.push(image),
+                Many::Embeddings(all) => embeddings.extend(all),
+            }
+        }
+        if !images.is_empty() {
+            let request = UnclipServiceEncodeImageRequest { images };
+            let encoded = client.encode_image(context.request(request)).await.map_err(refused)?;
+            embeddings.extend(encoded.into_inner().embeddings);
+        }
     }
+    let count = embeddings.len();
     let request = ComputeBasisRequest { embeddings, components: args.components };
     let answer = client.compute_basis(context.request(request)).await.map_err(refused)?.into_inner();
     let basis = answer.basis.context("the gateway sent no basis")?;
-    write_basis(&args.output, &basis)?;
+    write_basis(&output, &basis)?;
     let variances = basis.variances.context("the gateway sent no variances")?;
-    let count: usize = variances.checked_shape("variances")?.iter().sum();
-    say(&format!("{}  {count} components of {} pictures", args.output.display(), paths.len()));
+    let components: usize = variances.checked_shape("variances")?.iter().sum();
+    say(&format!("{}  {components} components of {count} pictures", output.display()));
     Ok(())
 }
 

@@ -9,14 +9,14 @@ use crate::output::say;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// A picture, or latents (.safetensors)
+    /// A picture, or latents (.safetensors); - for standard input
     #[arg(value_name = "LATENT")]
     latent: String,
     /// What it may show, best as captions: "a photo of a dog". May be given several times
     #[arg(long = "label", required = true, value_name = "TEXT")]
     labels: Vec<String>,
-    /// What cosines are multiplied by before the softmax. Absent: 100
-    #[arg(long, value_name = "SCALE", allow_negative_numbers = true)]
+    /// What cosines are multiplied by before the softmax. Absent: the CLIP's own, and 100 where its checkpoint doesn't say
+    #[arg(long, value_name = "SCALE")]
     logit_scale: Option<f32>,
     #[command(flatten)]
     connection: ConnectionArgs,
@@ -31,10 +31,10 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let mut client = args.connection.client().await?;
     let answer =
         client.classify(RequestContext::fresh().request(request)).await.map_err(refused)?.into_inner();
-    let mut lines: Vec<_> = args.labels.iter().zip(&answer.probabilities).collect();
-    lines.sort_by(|a, b| b.1.total_cmp(a.1));
-    for (label, probability) in lines {
-        say(&format!("{:>7.3} %  {label}", probability * 100.0));
+    let mut lines: Vec<_> = args.labels.iter().zip(&answer.probabilities).zip(&answer.cosines).collect();
+    lines.sort_by(|((_, a), _), ((_, b), _)| b.total_cmp(a));
+    for ((label, probability), cosine) in lines {
+        say(&format!("{:>7.3} %  cosine {cosine:>6.3}  {label}", probability * 100.0));
     }
     Ok(())
 }

@@ -6,12 +6,12 @@ use unclip_proto::v1::DiffImageRequest;
 use unclip_service::RequestContext;
 
 use crate::connection::{ConnectionArgs, refused};
-use crate::drawing::{DrawArgs, InversionArgs, collect, write_gif};
+use crate::drawing::{DrawArgs, InversionArgs};
 use crate::latents;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// A picture, or latents (.safetensors)
+    /// A picture, or latents (.safetensors); - for standard input
     #[arg(value_name = "LATENT")]
     latent: String,
     /// What the picture shows
@@ -43,12 +43,12 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         inversion: Some(args.inversion.options()),
         options: Some(args.drawing.options()?),
     };
-    let mut client = args.connection.client().await?;
-    let stream = client.diff_image(RequestContext::fresh().request(request)).await.map_err(refused)?;
     let labels: Vec<String> = args.thetas.iter().map(|theta| format!("theta {theta}")).collect();
-    let images = collect(stream, labels.len()).await?;
-    if let Some(path) = &args.gif {
-        write_gif(path, &images)?;
-    }
-    args.drawing.finish(&images, &labels)
+    let count = u32::try_from(labels.len())?;
+    let label = move |index: u32| labels[index as usize].clone();
+    let mut drawing = args.drawing.output.begin(count, label, args.gif.as_deref())?;
+    let mut client = drawing.client(&args.connection).await?;
+    let stream = client.diff_image(RequestContext::fresh().request(request)).await.map_err(refused)?;
+    drawing.take(stream, count).await?;
+    drawing.finish()
 }

@@ -6,12 +6,12 @@ use unclip_proto::v1::{InterpolateImagesRequest, NoiseBlend};
 use unclip_service::RequestContext;
 
 use crate::connection::{ConnectionArgs, refused};
-use crate::drawing::{DrawArgs, InversionArgs, collect, write_gif};
+use crate::drawing::{DrawArgs, InversionArgs};
 use crate::latents;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The first end: a picture, latents (.safetensors) or text:CAPTION
+    /// The first end: a picture, latents (.safetensors) or text:CAPTION; - for standard input
     #[arg(value_name = "FROM")]
     from: String,
     /// The second end, as the first
@@ -44,17 +44,15 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         to: Some(latents::parse(&args.to)?),
         frames: Some(args.frames),
         blend: blend as i32,
-        inversion: args.invert.then(|| args.inversion.options()),
+        inversion: args.inversion.asked(args.invert),
         options: Some(args.drawing.options()?),
     };
-    let mut client = args.connection.client().await?;
+    let last = args.frames.saturating_sub(1).max(1);
+    let label = move |index| format!("{index} of {last}");
+    let mut drawing = args.drawing.output.begin(args.frames, label, args.gif.as_deref())?;
+    let mut client = drawing.client(&args.connection).await?;
     let stream =
         client.interpolate_images(RequestContext::fresh().request(request)).await.map_err(refused)?;
-    let last = args.frames.saturating_sub(1).max(1);
-    let labels: Vec<String> = (0..args.frames).map(|index| format!("{index} of {last}")).collect();
-    let images = collect(stream, labels.len()).await?;
-    if let Some(path) = &args.gif {
-        write_gif(path, &images)?;
-    }
-    args.drawing.finish(&images, &labels)
+    drawing.take(stream, args.frames).await?;
+    drawing.finish()
 }

@@ -1,27 +1,33 @@
 //! `unclip invert`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use unclip_proto::v1::InvertImageRequest;
 use unclip_proto::v1::invert_image_response::Event;
+use unclip_proto::v1::{ImageFormat, InvertImageRequest};
 use unclip_service::RequestContext;
 
 use crate::bars::Bars;
 use crate::connection::{ConnectionArgs, refused};
-use crate::drawing::InversionArgs;
-use crate::latents;
-use crate::output::{say, write};
+use crate::drawing::{InversionArgs, format_of, picture_file};
+use crate::inputs;
+use crate::latents::{self, IMAGE_EMBEDDING, Noise};
+use crate::output::{Kind, Plan, free_name, say, write};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// A picture
+    /// A picture; - for standard input
     #[arg(value_name = "IMAGE")]
     image: PathBuf,
-    /// File for the latents: `image_embedding` and `x_t`
-    #[arg(short, long, default_value = "latents.safetensors", value_name = "FILE")]
-    output: PathBuf,
-    /// Also write what the latents decode to, as a PNG at the decoder's resolution
+    /// File for the latents, `image_embedding`, `x_t` and how they become the picture again; - for standard output. Absent:
+    /// latents.safetensors, or where that exists latents_2.safetensors and so on
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Write over files that exist
+    #[arg(long, visible_alias = "force")]
+    overwrite: bool,
+    /// Also write what the latents decode to, at the decoder's resolution; its ending (.png, .jpg, .webp) names the
+    /// format
     #[arg(long, value_name = "FILE")]
     reconstruction: Option<PathBuf>,
     #[command(flatten)]
@@ -31,7 +37,12 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
-    let image = latents::read(&args.image)?.into();
+    let output = args.output.unwrap_or_else(|| free_name(Path::new("latents.safetensors"), 1));
+    let mut plan = Plan::new(args.overwrite);
+    plan.file("--output", &output, Kind::Tensors);
+    args.reconstruction.iter().for_each(|path| plan.file("--reconstruction", path, Kind::Picture));
+    plan.check()?;
+    let image = inputs::picture(&args.image)?.into();
     let request = InvertImageRequest { image, inversion: Some(args.inversion.options()) };
     let mut client = args.connection.client().await?;
     let call = client.invert_image(RequestContext::fresh().request(request));
@@ -47,10 +58,19 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     bars.finish();
     let found = found.context("the gateway sent no result")?;
     let embedding = found.image_embedding.context("the gateway sent no embedding")?;
-    latents::write(&args.output, &embedding, found.x_t.as_ref())?;
-    say(&format!("{}  round-trip error {:.4}", args.output.display(), found.round_trip_error));
+    let noise = Noise { x_t: found.x_t.as_ref(), decoder: found.decoder.as_ref() };
+    latents::write(&output, IMAGE_EMBEDDING, &embedding, &noise)?;
+    say(&format!("{}  round-trip error {:.4}", output.display(), found.round_trip_error));
     match &args.reconstruction {
-        Some(path) => write(path, &found.reconstruction),
+        Some(path) => write_reconstruction(path, &found.reconstruction),
         None => Ok(()),
+    }
+}
+
+/// It comes as a PNG.
+fn write_reconstruction(path: &Path, png: &[u8]) -> anyhow::Result<()> {
+    match format_of(path) {
+        None | Some(ImageFormat::Png) => write(path, png),
+        Some(format) => write(path, &picture_file(image::load_from_memory(png)?, format)?),
     }
 }

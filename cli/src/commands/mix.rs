@@ -6,16 +6,16 @@ use unclip_proto::v1::{Latent, Mix, MixPart, VaryImageRequest, mix_part};
 use unclip_service::RequestContext;
 
 use crate::connection::{ConnectionArgs, refused};
-use crate::drawing::{DrawArgs, collect};
+use crate::drawing::DrawArgs;
 use crate::latents;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// What to mix: pictures, latents (.safetensors) or text:CAPTION
+    /// What to mix: pictures, latents (.safetensors) or text:CAPTION; - for standard input
     #[arg(value_name = "LATENT", required = true)]
     parts: Vec<String>,
     /// A weight for each; below 0 it is steered away from. Absent: all alike
-    #[arg(long, value_delimiter = ',', allow_negative_numbers = true, value_name = "LIST")]
+    #[arg(long, value_delimiter = ',', value_name = "LIST")]
     weights: Vec<f32>,
     /// Pictures
     #[arg(short = 'n', long = "count", default_value_t = 1, value_name = "K")]
@@ -28,15 +28,18 @@ pub(crate) struct Args {
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let request = VaryImageRequest {
-        latent: Some(Latent { source: Some(Source::Mix(mix(&args.parts, &args.weights)?)), x_t: None }),
+        latent: Some(Latent {
+            source: Some(Source::Mix(mix(&args.parts, &args.weights)?)),
+            ..Default::default()
+        }),
         n: Some(args.count),
         options: Some(args.drawing.options()?),
     };
-    let mut client = args.connection.client().await?;
+    let mut drawing = args.drawing.output.begin(args.count, |index| format!("mix {index}"), None)?;
+    let mut client = drawing.client(&args.connection).await?;
     let stream = client.vary_image(RequestContext::fresh().request(request)).await.map_err(refused)?;
-    let labels: Vec<String> = (0..args.count).map(|index| format!("mix {index}")).collect();
-    let images = collect(stream, labels.len()).await?;
-    args.drawing.finish(&images, &labels)
+    drawing.take(stream, args.count).await?;
+    drawing.finish()
 }
 
 fn mix(parts: &[String], weights: &[f32]) -> anyhow::Result<Mix> {

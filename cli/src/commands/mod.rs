@@ -10,6 +10,7 @@ pub(crate) mod import;
 pub(crate) mod interpolate;
 pub(crate) mod invert;
 pub(crate) mod mix;
+pub(crate) mod prior;
 pub(crate) mod reconstruct;
 pub(crate) mod replay;
 pub(crate) mod serve;

@@ -5,22 +5,19 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use unclip_proto::Redraw;
 use unclip_proto::v1::unclip_service_client::UnclipServiceClient;
-use unclip_proto::v1::{EditReceipt, GeneratedImage, ImageFormat, Receipt};
+use unclip_proto::v1::{DrawOptions, EditReceipt, GenerateImageRequest, Receipt};
 use unclip_service::{RequestContext, Transport};
 
 use crate::connection::{ConnectionArgs, refused};
-use crate::drawing::collect;
-use crate::latents::read;
-use crate::output::{format_of, report, say, stage_name, write};
+use crate::drawing::{Drawing, OutputArgs};
+use crate::inputs::read;
+use crate::output::{say, stage_name};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// A receipt, as `--receipt` writes it
+    /// A receipt, as `--receipt` writes it; - for standard input
     #[arg(value_name = "RECEIPT")]
-    receipt: PathBuf,
-    /// File to write; its ending (.png, .jpg, .webp) names the format
-    #[arg(short, long, default_value = "unclip.png", value_name = "FILE")]
-    output: PathBuf,
+    file: PathBuf,
     /// The picture that was edited, for the receipt of an edit
     #[arg(long, value_name = "FILE")]
     image: Option<PathBuf>,
@@ -28,24 +25,28 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE")]
     mask: Option<PathBuf>,
     #[command(flatten)]
+    output: OutputArgs,
+    #[command(flatten)]
     connection: ConnectionArgs,
 }
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
-    let text = read(&args.receipt)?;
-    let name = args.receipt.display();
+    let text = read(&args.file)?;
+    let name = args.file.display();
     let text = String::from_utf8(text).with_context(|| format!("{name} is no text"))?;
     let receipt = Receipt::from_json(&text).with_context(|| format!("{name} is no receipt"))?;
     let request = with_files(receipt.redraw()?, &receipt, &args)?;
-    let request = with_format(request, format_of(&args.output)?);
-    let client = args.connection.client().await?;
-    let image = draw(client, request).await?;
-    write(&args.output, &image.image)?;
-    report(&args.output, &image);
-    for line in differences(&receipt, &image.receipt.unwrap_or_default()) {
-        say(&line);
+    let request = with_output(request, &args.output)?;
+    let prompt = receipt.prompt.clone();
+    let mut drawing = args.output.begin(1, move |_| prompt.clone(), None)?;
+    let client = drawing.client(&args.connection).await?;
+    draw(client, request, &mut drawing).await?;
+    for image in drawing.images() {
+        for line in differences(&receipt, &image.receipt.clone().unwrap_or_default()) {
+            say(&line);
+        }
     }
-    Ok(())
+    drawing.finish()
 }
 
 /// An edit's files, which must be those that the receipt names.
@@ -76,33 +77,48 @@ fn file(flag: &str, path: Option<&Path>, hash: &str) -> anyhow::Result<Vec<u8>> 
     }
 }
 
-fn with_format(mut request: Redraw, format: ImageFormat) -> Redraw {
-    let format = format as i32;
+/// The request with the format and the extras that the flags ask for.
+fn with_output(mut request: Redraw, output: &OutputArgs) -> anyhow::Result<Redraw> {
+    let options = output.options()?;
     match &mut request {
-        Redraw::Generate(request) => request.format = format,
-        Redraw::Vary(request) => request.options.get_or_insert_default().format = format,
-        Redraw::Edit(request) => request.generation.get_or_insert_default().format = format,
+        Redraw::Generate(request) => with_options(request, &options),
+        Redraw::Edit(request) => with_options(request.generation.get_or_insert_default(), &options),
+        Redraw::Vary(request) => {
+            let drawing = request.options.take().unwrap_or_default();
+            let DrawOptions { seed, decoder, upsampler, output_size, .. } = drawing;
+            let output_size = options.output_size.or(output_size);
+            request.options = Some(DrawOptions { seed, decoder, upsampler, output_size, ..options });
+        }
     }
-    request
+    Ok(request)
 }
 
-async fn draw(mut client: UnclipServiceClient<Transport>, request: Redraw) -> anyhow::Result<GeneratedImage> {
+fn with_options(request: &mut GenerateImageRequest, options: &DrawOptions) {
+    request.format = options.format;
+    request.jpeg_quality = options.jpeg_quality;
+    request.webp_quality = options.webp_quality;
+    request.output_size = options.output_size.or(request.output_size);
+    request.preview_every = options.preview_every;
+    request.return_tensors = options.return_tensors;
+}
+
+async fn draw(
+    mut client: UnclipServiceClient<Transport>,
+    request: Redraw,
+    drawing: &mut Drawing,
+) -> anyhow::Result<()> {
     let context = RequestContext::fresh();
-    let images = match request {
+    match request {
         Redraw::Generate(request) => {
-            let stream = client.generate_image(context.request(request)).await.map_err(refused)?;
-            collect(stream, 1).await?
+            drawing.take(client.generate_image(context.request(request)).await.map_err(refused)?, 1).await
         }
         Redraw::Vary(request) => {
-            let stream = client.vary_image(context.request(request)).await.map_err(refused)?;
-            collect(stream, 1).await?
+            drawing.take(client.vary_image(context.request(request)).await.map_err(refused)?, 1).await
         }
         Redraw::Edit(request) => {
-            let stream = client.edit_image(context.request(request)).await.map_err(refused)?;
-            collect(stream, 1).await?
+            drawing.take(client.edit_image(context.request(request)).await.map_err(refused)?, 1).await
         }
-    };
-    images.into_iter().next().context("the gateway sent no picture")
+    }
 }
 
 /// Stages that are not as they were: then the picture may be another.

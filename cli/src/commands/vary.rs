@@ -4,17 +4,19 @@ use unclip_proto::v1::VaryImageRequest;
 use unclip_service::RequestContext;
 
 use crate::connection::{ConnectionArgs, refused};
-use crate::drawing::{DrawArgs, collect};
+use crate::drawing::DrawArgs;
 use crate::latents;
+use crate::output::say;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// A picture, or latents (.safetensors) of `unclip invert` or `unclip encode`
+    /// A picture, or latents (.safetensors) of `unclip invert`, `unclip encode`, `unclip prior` or --tensors; - for standard
+    /// input. Those of `invert` become their picture again, and with --eta above 0 variations of its composition
     #[arg(value_name = "LATENT")]
     latent: String,
-    /// Variations
-    #[arg(short = 'n', long = "count", default_value_t = 4, value_name = "K")]
-    count: u32,
+    /// Variations. Absent: 4, or 1 where latents become their picture again
+    #[arg(short = 'n', long = "count", value_name = "K")]
+    count: Option<u32>,
     #[command(flatten)]
     drawing: DrawArgs,
     #[command(flatten)]
@@ -22,14 +24,18 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
-    let request = VaryImageRequest {
-        latent: Some(latents::parse(&args.latent)?),
-        n: Some(args.count),
-        options: Some(args.drawing.options()?),
-    };
-    let mut client = args.connection.client().await?;
+    let latent = latents::parse(&args.latent)?;
+    let same = latent.x_t.is_some() && args.drawing.decoder.is_determined();
+    let count = args.count.unwrap_or(if same { 1 } else { 4 });
+    let request =
+        VaryImageRequest { latent: Some(latent), n: Some(count), options: Some(args.drawing.options()?) };
+    let mut drawing = args.drawing.output.begin(count, |index| format!("variation {index}"), None)?;
+    let mut client = drawing.client(&args.connection).await?;
     let stream = client.vary_image(RequestContext::fresh().request(request)).await.map_err(refused)?;
-    let labels: Vec<String> = (0..args.count).map(|index| format!("variation {index}")).collect();
-    let images = collect(stream, labels.len()).await?;
-    args.drawing.finish(&images, &labels)
+    drawing.take(stream, count).await?;
+    drawing.finish()?;
+    if same && count > 1 {
+        say("  all the same: these latents are a picture's own; --eta above 0 varies it");
+    }
+    Ok(())
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use unclip_bundle::Manifest;
 use unclip_models::Placement;
-use unclip_proto::v1::Stage;
+use unclip_proto::v1::{ImageFormat, Stage};
 use unclip_training::data::{Augment, Sampler, Selection, Split, Store};
 use unclip_training::eval::PictureSet;
 use unclip_training::judge::Judge;
@@ -15,7 +15,8 @@ use unclip_training::run::Sheet;
 use super::Args;
 use super::picture::Picture;
 use super::pipeline::{Drawn, Pipeline, Shot};
-use crate::output::stage_name;
+use crate::drawing::picture_file;
+use crate::output::{stage_name, write};
 
 /// Seed of everything that is drawn at random here.
 pub(super) const SEED: u64 = 20_240_607;
@@ -81,15 +82,15 @@ impl Bench {
         }
         let file = format!("{name}.png");
         let path = self.out.join(&file);
-        sheet.draw().save(&path).with_context(|| format!("{} can't be written", path.display()))?;
+        write(&path, &picture_file(sheet.draw().into(), ImageFormat::Png)?)?;
         Ok(file)
     }
 
     /// What was measured, as lines for the report's head.
     pub(super) fn facts(&self, args: &Args, drawn: &[Drawn]) -> anyhow::Result<Vec<(String, String)>> {
         let mut facts = vec![("command".to_owned(), std::env::args().collect::<Vec<_>>().join(" "))];
-        for (stage, fingerprint) in Manifest::read(&args.bundle)?.stages {
-            facts.push((format!("{stage} fingerprint"), fingerprint));
+        for (stage, record) in Manifest::read(&args.bundle)?.stages {
+            facts.push((format!("{stage} fingerprint"), record.fingerprint));
         }
         facts.push(("store fingerprint".to_owned(), self.sampler.store().fingerprint()));
         for receipt in drawn.first().map(|drawn| drawn.receipt.stages.clone()).unwrap_or_default() {

@@ -3,8 +3,8 @@
 use anyhow::{Context as _, anyhow};
 use unclip_proto::v1::latent::Source;
 use unclip_proto::v1::{
-    DrawOptions, InversionOptions, InvertImageRequest, InvertedImage, Latent, Sampler, SamplingOptions,
-    VaryImageRequest, invert_image_response, vary_image_response,
+    DrawOptions, InversionOptions, InvertImageRequest, InvertedImage, Latent, ListModelsRequest, Sampler,
+    SamplingOptions, VaryImageRequest, invert_image_response, vary_image_response,
 };
 use unclip_service::RequestContext;
 use unclip_training::eval::Interval;
@@ -31,7 +31,7 @@ const ETAS: [f32; 5] = [0.0, 0.25, 0.5, 0.75, 1.0];
 /// Held-out pictures to latents and back.
 pub(super) async fn section(bench: &Bench) -> anyhow::Result<Section> {
     let note = format!(
-        "Real held-out pictures at the decoder's size, DDIM upwards and downwards with {STEPS} steps each, without guidance. Error: mean absolute difference as a share of the range. x_T: noise that the decoder was trained on has standard deviation 1. Sheet and etas: without refinements. Eta: distance of what DDIM draws of the same x_T from what it draws at eta 0."
+        "Real held-out pictures at the decoder's size, DDIM upwards and downwards with {STEPS} steps each, without guidance. Error: mean absolute difference as a share of the range. x_T: noise that the decoder was trained on has standard deviation 1. Sheet and etas: without refinements. Eta: distance of what DDIM draws of the same x_T from what it draws at eta 0 and the same guidance scale, 1 and the bundle's own."
     );
     let mut section = Section::new("Inversion", note);
     let pictures = unstack(&bench.unseen.pictures)?;
@@ -55,23 +55,38 @@ pub(super) async fn section(bench: &Bench) -> anyhow::Result<Section> {
     let pairs = pictures.iter().zip(&backs).take(bench.limit(SHOWN));
     let cells = pairs.flat_map(|(truth, back)| [(truth, "picture".to_owned()), (back, "back".to_owned())]);
     section.sheet(bench.sheet("inversion", 8, 128, cells)?);
-    etas(bench, &mut section, &inverted).await?;
+    for scale in [1.0, own_scale(bench).await?] {
+        etas(bench, &mut section, &inverted, scale).await?;
+    }
     Ok(section)
 }
 
-async fn etas(bench: &Bench, section: &mut Section, inverted: &[InvertedImage]) -> anyhow::Result<()> {
+/// The decoder's guidance scale where a request leaves it open.
+async fn own_scale(bench: &Bench) -> anyhow::Result<f32> {
+    let models = bench.pipeline.gateway().list_models(ListModelsRequest {}).await.map_err(refused)?;
+    let decoder = models.into_inner().models.into_iter().find(|model| model.stage == "decoder");
+    let defaults = decoder.and_then(|model| model.sampling_defaults).context("no defaults of the decoder")?;
+    defaults.guidance_scale.context("no guidance scale of the decoder")
+}
+
+async fn etas(
+    bench: &Bench,
+    section: &mut Section,
+    inverted: &[InvertedImage],
+    scale: f32,
+) -> anyhow::Result<()> {
     let chosen: Vec<_> = inverted.iter().take(bench.limit(VARIED)).collect();
     let mut base: Vec<Picture> = Vec::new();
     for eta in [0.0].into_iter().chain(ETAS) {
-        let title = format!("eta {eta}");
-        let drawn = bench.pipeline.each(&title, chosen.clone(), |one| redraw(bench, one, eta)).await?;
+        let title = format!("eta {eta}, scale {scale}");
+        let drawn = bench.pipeline.each(&title, chosen.clone(), |one| redraw(bench, one, eta, scale)).await?;
         if base.is_empty() {
             base = drawn;
             continue;
         }
         let distances: Vec<f64> = drawn.iter().zip(&base).map(|(one, base)| distance(one, base)).collect();
         section.interval(
-            format!("eta {eta}: distance"),
+            format!("eta {eta}, scale {scale}: distance"),
             Interval::of_mean(SEED, &distances),
             distances.len(),
         );
@@ -93,17 +108,19 @@ async fn invert(bench: &Bench, picture: &Picture, refinements: u32) -> anyhow::R
 }
 
 /// What the decoder makes of latents with DDIM.
-async fn redraw(bench: &Bench, inverted: &InvertedImage, eta: f32) -> anyhow::Result<Picture> {
+async fn redraw(bench: &Bench, inverted: &InvertedImage, eta: f32, scale: f32) -> anyhow::Result<Picture> {
     let embedding = inverted.image_embedding.clone().context("no embedding")?;
     let decoder = SamplingOptions {
         steps: Some(STEPS),
-        guidance_scale: Some(1.0),
+        guidance_scale: Some(scale),
         sampler: Sampler::Ddim as i32,
         eta: Some(eta),
+        clamped_epsilon: None,
     };
     let options =
         DrawOptions { seed: Some(SEED), decoder: Some(decoder), return_tensors: true, ..Default::default() };
-    let latent = Latent { source: Some(Source::ImageEmbedding(embedding)), x_t: inverted.x_t.clone() };
+    let source = Some(Source::ImageEmbedding(embedding));
+    let latent = Latent { source, x_t: inverted.x_t.clone(), decoder: None };
     let request = VaryImageRequest { latent: Some(latent), n: None, options: Some(options) };
     let request = RequestContext::fresh().request(request);
     let mut stream = bench.pipeline.gateway().vary_image(request).await.map_err(refused)?.into_inner();

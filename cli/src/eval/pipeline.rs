@@ -5,7 +5,7 @@ use std::future::Future;
 use anyhow::{Context as _, anyhow};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use indicatif::{ProgressBar, ProgressStyle};
-use unclip_gateway::{CacheArgs, HttpArgs};
+use unclip_gateway::{CacheArgs, HttpArgs, RequestArgs};
 use unclip_proto::v1::generate_image_response::Event;
 use unclip_proto::v1::image_encoder_service_client::ImageEncoderServiceClient;
 use unclip_proto::v1::unclip_service_client::UnclipServiceClient;
@@ -15,7 +15,7 @@ use unclip_proto::v1::{
     EncodeImageRequest, GenerateImageRequest, GeneratedImage, NoisePosition, PriorMode, Receipt,
     SamplingOptions, Tensor, UpsampleRequest,
 };
-use unclip_service::{MAX_MESSAGE_BYTES, RequestContext, Transport, in_process};
+use unclip_service::{MAX_MESSAGE_BYTES, PictureArgs, RequestContext, Transport, in_process};
 use unclip_stage::{BundleArgs, NetworkArgs};
 
 use super::Args;
@@ -77,7 +77,9 @@ impl Pipeline {
             },
             onnxruntime: args.onnxruntime.clone(),
             cache: CacheArgs::in_memory(),
+            requests: RequestArgs::unlimited(),
             http: HttpArgs::default(),
+            pictures: PictureArgs::default(),
         };
         Ok(Self { transport: in_process(services(&local).await?) })
     }

@@ -21,6 +21,24 @@ pub enum BundleError {
         /// The reason.
         source: std::io::Error,
     },
+    /// What should be a file is something else, and was not opened.
+    #[error("{path}: {found}, not a file")]
+    NotAFile {
+        /// The path.
+        path: PathBuf,
+        /// What it is.
+        found: &'static str,
+    },
+    /// A file that no such file is as large as.
+    #[error("{path}: {bytes} bytes or more, the limit is {limit}; it is no such file")]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// Its size.
+        bytes: u64,
+        /// The limit, in bytes.
+        limit: u64,
+    },
     /// Weights exist only as pickle, which can run code when it is loaded.
     #[error(
         "{path}: pickled weights are never loaded, because a pickle can run code; convert them to {expected} \
@@ -59,6 +77,29 @@ pub enum BundleError {
         path: PathBuf,
         /// The reason.
         reason: String,
+    },
+    /// Weights that are there in several variants, or not in the one that was asked for.
+    #[error("{path}: {reason}")]
+    Variant {
+        /// The component's folder.
+        path: PathBuf,
+        /// Which variants there are, and what to do.
+        reason: String,
+    },
+    /// A tensor that holds a value that is no number.
+    #[error(
+        "{path}: tensor `{tensor}` has {count} values that are NaN or infinite, the first at index {first}; \
+         the file is damaged, or training went astray: download it again, or take an earlier checkpoint"
+    )]
+    NotFinite {
+        /// The safetensors file.
+        path: PathBuf,
+        /// The tensor.
+        tensor: String,
+        /// How many there are.
+        count: usize,
+        /// Index of the first, row-major.
+        first: usize,
     },
     /// A tensor that the config asks for is not in the file.
     #[error(
@@ -107,6 +148,16 @@ pub enum BundleError {
         /// The two values.
         reason: String,
     },
+    /// The bundle lacks a part that a stage is made of.
+    #[error("{path}: not there, so this bundle has no {stage}; {advice}")]
+    NoStage {
+        /// The part's folder.
+        path: PathBuf,
+        /// The stage.
+        stage: &'static str,
+        /// What to do about it.
+        advice: String,
+    },
     /// The bundle has not been imported, or its files changed since.
     #[error("{path}: {reason}; run `unclip import {path}`")]
     NotImported {
@@ -118,18 +169,28 @@ pub enum BundleError {
 }
 
 impl BundleError {
+    /// [`BundleError::Missing`].
+    pub(crate) fn missing(path: &Path, hint: &str) -> Self {
+        Self::Missing { path: path.to_path_buf(), hint: hint.to_owned() }
+    }
+
     /// The file or folder that is at fault. Where two parts don't fit together there is none: an empty path.
     pub fn path(&self) -> &Path {
         match self {
             Self::Missing { path, .. }
             | Self::Io { path, .. }
+            | Self::NotAFile { path, .. }
+            | Self::TooLarge { path, .. }
             | Self::Pickle { path, .. }
             | Self::Config { path, .. }
             | Self::Unsupported { path, .. }
             | Self::Safetensors { path, .. }
+            | Self::Variant { path, .. }
+            | Self::NotFinite { path, .. }
             | Self::MissingTensor { path, .. }
             | Self::Shape { path, .. }
             | Self::TensorDtype { path, .. }
+            | Self::NoStage { path, .. }
             | Self::NotImported { path, .. } => path,
             Self::Mismatch { .. } => Path::new(""),
         }

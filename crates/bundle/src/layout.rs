@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
+use serde_json::{Map, Value};
 
 use crate::config::{self, Config};
-use crate::{BundleError, BundleSampling, Weights};
+use crate::{BundleError, BundleSampling, WeightFiles, Weights};
 
 /// The architecture family, told by `_class_name` in `model_index.json`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +62,18 @@ impl Component {
         }
     }
 
+    /// Whether it has weights beside its config.
+    pub fn has_weights(self) -> bool {
+        !matches!(
+            self,
+            Self::Tokenizer
+                | Self::FeatureExtractor
+                | Self::PriorScheduler
+                | Self::DecoderScheduler
+                | Self::SuperResScheduler
+        )
+    }
+
     /// The weights' file name without `.safetensors`: transformers and diffusers differ.
     pub fn weights_stem(self) -> &'static str {
         match self {
@@ -77,11 +89,10 @@ pub struct Bundle {
     root: PathBuf,
     family: Family,
     sampling: BundleSampling,
-}
-
-#[derive(Deserialize)]
-struct ModelIndex {
-    _class_name: String,
+    /// `model_index.json`.
+    index: Map<String, Value>,
+    /// The variant of the weights that is wanted.
+    variant: Option<String>,
 }
 
 impl Bundle {
@@ -95,19 +106,26 @@ impl Bundle {
             return Err(BundleError::Missing { path: root.to_path_buf(), hint });
         }
         let path = root.join("model_index.json");
-        let index: ModelIndex = config::read_json(&path)?;
-        let family = match index._class_name.as_str() {
-            "UnCLIPPipeline" | "UnCLIPImageVariationPipeline" => Family::Karlo,
-            other => {
-                return Err(BundleError::Unsupported {
-                    path,
-                    key: "_class_name".to_owned(),
-                    found: other.to_owned(),
-                    supported: "UnCLIPPipeline, UnCLIPImageVariationPipeline (Karlo)".to_owned(),
-                });
-            }
-        };
-        Ok(Self { root: root.to_path_buf(), family, sampling: BundleSampling::read(root)? })
+        let index: Map<String, Value> = config::read_json(&path)?;
+        let family = family(&index).map_err(|found| BundleError::Unsupported {
+            path,
+            key: "_class_name".to_owned(),
+            found,
+            supported: "UnCLIPPipeline, UnCLIPImageVariationPipeline (Karlo)".to_owned(),
+        })?;
+        let sampling = BundleSampling::read(root)?;
+        Ok(Self { root: root.to_path_buf(), family, sampling, index, variant: None })
+    }
+
+    /// The same bundle with the weights of this variant, where a part has it.
+    #[must_use]
+    pub fn with_variant(self, variant: Option<String>) -> Self {
+        Self { variant, ..self }
+    }
+
+    /// The variant of the weights that is wanted.
+    pub fn variant(&self) -> Option<&str> {
+        self.variant.as_deref()
     }
 
     /// The directory.
@@ -130,7 +148,17 @@ impl Bundle {
         self.root.join(component.folder())
     }
 
-    /// Whether the component's folder is there: an image encoder is optional.
+    /// Whether `model_index.json` lists the component. diffusers writes `[null, null]` for an optional one that is not
+    /// there.
+    pub fn lists(&self, component: Component) -> bool {
+        match self.index.get(component.folder()) {
+            None | Some(Value::Null) => false,
+            Some(Value::Array(parts)) => !parts.iter().all(Value::is_null),
+            Some(_) => true,
+        }
+    }
+
+    /// Whether the component's folder is there.
     pub fn has(&self, component: Component) -> bool {
         self.folder(component).is_dir()
     }
@@ -155,11 +183,31 @@ impl Bundle {
         config::read_json(&self.folder(component).join(file))
     }
 
+    /// Finds the files of a component's weights.
+    ///
+    /// # Errors
+    /// See [`WeightFiles::find`].
+    pub fn weight_files(&self, component: Component) -> Result<WeightFiles, BundleError> {
+        WeightFiles::find(&self.folder(component), component.weights_stem(), self.variant())
+    }
+
     /// Maps the weights of a component.
     ///
     /// # Errors
-    /// See [`Weights::open`].
+    /// See [`WeightFiles::find`] and [`Weights::open`].
     pub fn weights(&self, component: Component) -> Result<Weights, BundleError> {
-        Weights::open(&self.folder(component), component.weights_stem())
+        Weights::open(self.weight_files(component)?)
+    }
+}
+
+/// The family of a pipeline, or what stands in place of its class.
+fn family(index: &Map<String, Value>) -> Result<Family, String> {
+    match index.get("_class_name") {
+        Some(Value::String(class)) => match class.as_str() {
+            "UnCLIPPipeline" | "UnCLIPImageVariationPipeline" => Ok(Family::Karlo),
+            other => Err(other.to_owned()),
+        },
+        Some(other) => Err(other.to_string()),
+        None => Err("absent".to_owned()),
     }
 }

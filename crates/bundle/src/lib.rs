@@ -4,30 +4,30 @@
 //! part of the pipeline has a folder with its `config.json` and its safetensors weights. A Karlo checkpoint is a bundle
 //! as it is. This crate reads and checks; the networks themselves are built in `unclip-models` and `unclip-clip`.
 
+mod atomic;
 pub mod config;
 mod error;
+mod files;
 mod fingerprint;
+mod finite;
 mod layout;
+mod logit_scale;
 mod manifest;
 mod sampling;
+mod stage;
+mod weight_files;
 mod weights;
 
+pub use atomic::{NewFolder, write_atomically};
 pub use error::BundleError;
+pub use files::{open_file, read_file, read_text};
 pub use fingerprint::fingerprint;
+pub use finite::check_finite;
 pub use layout::{Bundle, Component, Family};
-pub use manifest::{EmbeddingSpace, MANIFEST_FILE, Manifest};
-pub use sampling::{BundleSampling, GUIDANCE_SCALE, SAMPLING_FILE, STEPS, StageSampling};
+pub use manifest::{EmbeddingSpace, FileRecord, MANIFEST_FILE, Manifest, StageRecord};
+pub use sampling::{
+    BundleSampling, ClipDefaults, GUIDANCE_SCALE, LOGIT_SCALE, SAMPLING_FILE, STEPS, StageSampling,
+};
+pub use stage::Stage;
+pub use weight_files::WeightFiles;
 pub use weights::{Dtype, TensorView, Weights};
-
-use std::path::Path;
-
-/// Writes a file beside its place and renames it into place, so that no reader sees half of it.
-///
-/// # Errors
-/// A directory that can't be written.
-pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), BundleError> {
-    let partial = path.with_extension("partial");
-    std::fs::write(&partial, bytes)
-        .and_then(|()| std::fs::rename(&partial, path))
-        .map_err(|source| BundleError::Io { path: path.to_path_buf(), source })
-}

@@ -1,4 +1,4 @@
-//! `sampling.json`: how the bundle's stages sample unless a request says otherwise.
+//! `sampling.json`: how the bundle's stages sample, and its CLIP weighs, unless a request says otherwise.
 
 use std::ops::RangeInclusive;
 use std::path::Path;
@@ -17,6 +17,9 @@ pub const STEPS: RangeInclusive<u32> = 1..=1000;
 /// Guidance scales that a default may have, as the contracts have it.
 pub const GUIDANCE_SCALE: RangeInclusive<f32> = 0.0..=100.0;
 
+/// What cosines may be multiplied by, as the contracts have it.
+pub const LOGIT_SCALE: RangeInclusive<f32> = 0.0..=1000.0;
+
 /// A bundle's own defaults; what it leaves open is Karlo's.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct BundleSampling {
@@ -29,6 +32,17 @@ pub struct BundleSampling {
     /// Of the upsampler, which has no guidance.
     #[serde(skip_serializing_if = "StageSampling::is_empty")]
     pub upsampler: StageSampling,
+    /// Of classification.
+    #[serde(skip_serializing_if = "ClipDefaults::is_empty")]
+    pub clip: ClipDefaults,
+}
+
+/// Defaults of what CLIP is asked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct ClipDefaults {
+    /// What cosines are multiplied by: where this CLIP's training ended (arXiv 2103.00020, section 2.5).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub logit_scale: Option<f32>,
 }
 
 /// Defaults of one stage.
@@ -61,6 +75,7 @@ impl BundleSampling {
         self.prior.merge(other.prior);
         self.decoder.merge(other.decoder);
         self.upsampler.merge(other.upsampler);
+        self.clip.logit_scale = other.clip.logit_scale.or(self.clip.logit_scale);
     }
 
     /// Whether nothing is set.
@@ -70,19 +85,38 @@ impl BundleSampling {
 
     fn parse(raw: &Map<String, Value>) -> Result<Self, String> {
         let mut sampling = Self::default();
-        for (stage, value) in raw {
-            let (own, guided) = match stage.as_str() {
-                "prior" => (&mut sampling.prior, true),
-                "decoder" => (&mut sampling.decoder, true),
-                "upsampler" => (&mut sampling.upsampler, false),
-                _ => return Err(format!("{stage} is no key of it; use prior, decoder or upsampler")),
+        for (part, value) in raw {
+            let values = || match value {
+                Value::Object(values) => Ok(values),
+                _ => Err(format!("{part} is {value}, it must be an object")),
             };
-            let Value::Object(values) = value else {
-                return Err(format!("{stage} is {value}, it must be an object with steps"));
-            };
-            *own = StageSampling::parse(stage, values, guided)?;
+            match part.as_str() {
+                "prior" => sampling.prior = StageSampling::parse(part, values()?, true)?,
+                "decoder" => sampling.decoder = StageSampling::parse(part, values()?, true)?,
+                "upsampler" => sampling.upsampler = StageSampling::parse(part, values()?, false)?,
+                "clip" => sampling.clip = ClipDefaults::parse(values()?)?,
+                _ => return Err(format!("{part} is no key of it; use prior, decoder, upsampler or clip")),
+            }
         }
         Ok(sampling)
+    }
+}
+
+impl ClipDefaults {
+    fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    fn parse(values: &Map<String, Value>) -> Result<Self, String> {
+        let mut own = Self::default();
+        for (key, value) in values {
+            let field = format!("clip.{key}");
+            match key.as_str() {
+                "logit_scale" => own.logit_scale = Some(number(&field, value, "a number", LOGIT_SCALE)?),
+                _ => return Err(format!("{field} is no key of it; use logit_scale")),
+            }
+        }
+        Ok(own)
     }
 }
 
@@ -144,6 +178,7 @@ mod tests {
         assert_eq!(sampling.prior, StageSampling { steps: None, guidance_scale: Some(2.0) });
         assert_eq!(sampling.decoder, StageSampling { steps: Some(25), guidance_scale: Some(3.5) });
         assert!(sampling.upsampler.is_empty());
+        assert_eq!(sampling.clip, ClipDefaults::default());
         assert_eq!(read(&serde_json::to_string(&sampling).unwrap()).unwrap(), sampling);
     }
 
@@ -154,6 +189,11 @@ mod tests {
             ("[]", "invalid type"),
             (r#"{"priors": {}}"#, "priors is no key"),
             (r#"{"prior": 25}"#, "prior is 25, it must be an object"),
+            (r#"{"clip": {"scale": 25}}"#, "clip.scale is no key of it; use logit_scale"),
+            (
+                r#"{"clip": {"logit_scale": -1}}"#,
+                "clip.logit_scale is -1, it must be a number from 0 to 1000",
+            ),
             (r#"{"prior": {"step": 25}}"#, "prior.step is no key"),
             (
                 r#"{"prior": {"steps": "25"}}"#,
@@ -181,9 +221,13 @@ mod tests {
 
     #[test]
     fn a_merge_keeps_what_the_other_leaves_open() {
-        let mut sampling = read(r#"{"prior": {"steps": 5}, "upsampler": {"steps": 3}}"#).unwrap();
+        let mut sampling =
+            read(r#"{"prior": {"steps": 5}, "upsampler": {"steps": 3}, "clip": {"logit_scale": 25}}"#)
+                .unwrap();
         sampling.merge(read(r#"{"decoder": {"steps": 6}, "upsampler": {"steps": 4}}"#).unwrap());
         let steps = [sampling.prior, sampling.decoder, sampling.upsampler].map(|stage| stage.steps);
         assert_eq!(steps, [Some(5), Some(6), Some(4)]);
+        assert_eq!(sampling.clip.logit_scale, Some(25.0));
+        assert_eq!(read(&serde_json::to_string(&sampling).unwrap()).unwrap(), sampling);
     }
 }

@@ -1,14 +1,12 @@
 //! Memory-mapped safetensors: one file, or several with an index.
 
-use std::collections::{BTreeMap, HashMap};
-use std::fs::File;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use memmap2::Mmap;
 use safetensors::SafeTensors;
-use serde::Deserialize;
 
-use crate::BundleError;
+use crate::{BundleError, WeightFiles, files};
 
 /// The dtypes networks are loaded from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +44,18 @@ pub struct TensorView<'a> {
     pub offset: usize,
 }
 
+impl TensorView<'_> {
+    /// The first value.
+    pub fn first(&self) -> Option<f32> {
+        let bytes = self.data;
+        match self.dtype {
+            Dtype::F32 => Some(f32::from_le_bytes(*bytes.first_chunk()?)),
+            Dtype::F16 => Some(half::f16::from_le_bytes(*bytes.first_chunk()?).to_f32()),
+            Dtype::Bf16 => Some(half::bf16::from_le_bytes(*bytes.first_chunk()?).to_f32()),
+        }
+    }
+}
+
 struct Entry {
     dtype: safetensors::Dtype,
     shape: Vec<usize>,
@@ -66,34 +76,20 @@ pub struct Weights {
     entries: BTreeMap<String, Entry>,
 }
 
-#[derive(Deserialize)]
-struct Index {
-    weight_map: HashMap<String, String>,
-}
-
 impl Weights {
-    /// Maps `folder/stem.safetensors`, or the shards that `folder/stem.safetensors.index.json` lists.
+    /// Maps a component's files, see [`WeightFiles::find`].
     ///
     /// # Errors
-    /// A missing, pickled or damaged file.
-    pub fn open(folder: &Path, stem: &str) -> Result<Self, BundleError> {
-        let single = folder.join(format!("{stem}.safetensors"));
-        let index = folder.join(format!("{stem}.safetensors.index.json"));
-        let paths = if single.is_file() {
-            vec![single.clone()]
-        } else if index.is_file() {
-            shards(folder, &index)?
-        } else {
-            return Err(missing(folder, stem, single));
-        };
-        let mut weights = Self { path: single, files: Vec::new(), entries: BTreeMap::new() };
-        for path in paths {
+    /// A missing or damaged file.
+    pub fn open(files: WeightFiles) -> Result<Self, BundleError> {
+        let mut weights = Self { path: files.main, files: Vec::new(), entries: BTreeMap::new() };
+        for path in files.paths {
             weights.add(path)?;
         }
         Ok(weights)
     }
 
-    /// The file that errors name: the single file, also where there are shards.
+    /// The file that errors name: the single file, or the list of shards.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -176,37 +172,7 @@ impl Weights {
 
 #[expect(unsafe_code, reason = "memory mapping; a bundle must not be rewritten in place while it is served")]
 fn map(path: &Path) -> Result<Mmap, BundleError> {
-    let io = |source| BundleError::Io { path: path.to_path_buf(), source };
-    let file = File::open(path).map_err(io)?;
+    let (file, _) = files::open_file(path, "complete the download of the checkpoint")?;
     // SAFETY: the mapping is read-only. A bundle's files are replaced by renaming, never rewritten in place.
-    unsafe { Mmap::map(&file) }.map_err(io)
-}
-
-fn shards(folder: &Path, index: &Path) -> Result<Vec<PathBuf>, BundleError> {
-    let parsed: Index = crate::config::read_json(index)?;
-    let mut names: Vec<_> = parsed.weight_map.into_values().collect();
-    names.sort();
-    names.dedup();
-    names
-        .into_iter()
-        .map(|name| {
-            let path = folder.join(&name);
-            if Path::new(&name).components().count() == 1 && path.is_file() {
-                Ok(path)
-            } else {
-                let hint = format!("{} names it as a shard; complete the download", index.display());
-                Err(BundleError::Missing { path, hint })
-            }
-        })
-        .collect()
-}
-
-fn missing(folder: &Path, stem: &str, expected: PathBuf) -> BundleError {
-    for pickle in [format!("{stem}.bin"), "pytorch_model.bin".to_owned(), format!("{stem}.bin.index.json")] {
-        let path = folder.join(pickle);
-        if path.is_file() {
-            return BundleError::Pickle { path, expected: format!("{stem}.safetensors") };
-        }
-    }
-    BundleError::Missing { path: expected, hint: "complete the download of the checkpoint".to_owned() }
+    unsafe { Mmap::map(&file) }.map_err(|source| BundleError::Io { path: path.to_path_buf(), source })
 }

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use unclip_bundle::config::{PriorConfig, UNet2DConditionConfig, UNet2DConfig};
-use unclip_bundle::{Bundle, BundleError, Component, Manifest, Weights};
+use unclip_bundle::config::{PriorConfig, UNet2DConditionConfig, UNet2DConfig, upsampler_sides};
+use unclip_bundle::{Bundle, BundleError, Component, Manifest, Stage, WeightFiles, Weights};
 
 fn fixture() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/tiny/bundle")
@@ -19,6 +19,30 @@ fn copied(folder: &str) -> TempDir {
     for entry in fs::read_dir(fixture().join(folder)).unwrap() {
         let path = entry.unwrap().path();
         fs::copy(&path, copy.path().join(path.file_name().unwrap())).unwrap();
+    }
+    copy
+}
+
+/// The weights of a folder, without a variant asked for.
+fn open(folder: &Path, stem: &str) -> Result<Weights, BundleError> {
+    Weights::open(WeightFiles::find(folder, stem, None)?)
+}
+
+/// A copy of the whole fixture.
+fn copied_bundle() -> TempDir {
+    let copy = tempfile::tempdir().unwrap();
+    for entry in fs::read_dir(fixture()).unwrap() {
+        let path = entry.unwrap().path();
+        let target = copy.path().join(path.file_name().unwrap());
+        if path.is_file() {
+            fs::copy(&path, target).unwrap();
+            continue;
+        }
+        fs::create_dir(&target).unwrap();
+        for entry in fs::read_dir(path).unwrap() {
+            let path = entry.unwrap().path();
+            fs::copy(&path, target.join(path.file_name().unwrap())).unwrap();
+        }
     }
     copy
 }
@@ -77,7 +101,7 @@ fn configs_that_would_be_another_network_are_refused() {
 fn weights_say_what_is_wrong_with_them() {
     let copy = copied("prior");
     let stem = Component::Prior.weights_stem();
-    let weights = Weights::open(copy.path(), stem).unwrap();
+    let weights = open(copy.path(), stem).unwrap();
     let wrong = weights.tensor("prd_embedding", &[1, 1, 7]).unwrap_err().to_string();
     assert!(wrong.contains("prd_embedding") && wrong.contains("[1, 1, 7]"), "{wrong}");
     assert!(matches!(weights.tensor("nothing", &[1]), Err(BundleError::MissingTensor { .. })));
@@ -88,12 +112,12 @@ fn weights_say_what_is_wrong_with_them() {
     for damaged in [&bytes[..4], &bytes[..bytes.len() / 2], b"".as_slice()] {
         fs::remove_file(&file).unwrap();
         fs::write(&file, damaged).unwrap();
-        assert!(Weights::open(copy.path(), stem).is_err(), "{} bytes", damaged.len());
+        assert!(open(copy.path(), stem).is_err(), "{} bytes", damaged.len());
     }
     fs::remove_file(&file).unwrap();
-    assert!(matches!(Weights::open(copy.path(), stem), Err(BundleError::Missing { .. })));
+    assert!(matches!(open(copy.path(), stem), Err(BundleError::Missing { .. })));
     fs::write(copy.path().join(format!("{stem}.bin")), b"pickle").unwrap();
-    assert!(matches!(Weights::open(copy.path(), stem), Err(BundleError::Pickle { .. })));
+    assert!(matches!(open(copy.path(), stem), Err(BundleError::Pickle { .. })));
 }
 
 #[test]
@@ -104,24 +128,138 @@ fn shards_are_read_as_one() {
         .unwrap();
     let index = copy.path().join(format!("{stem}.safetensors.index.json"));
     fs::write(&index, json!({"weight_map": {"prd_embedding": "part-1.safetensors"}}).to_string()).unwrap();
-    assert!(Weights::open(copy.path(), stem).unwrap().contains("prd_embedding"));
+    assert!(open(copy.path(), stem).unwrap().contains("prd_embedding"));
     for outside in ["../part-1.safetensors", "part-2.safetensors"] {
         fs::write(&index, json!({"weight_map": {"prd_embedding": outside}}).to_string()).unwrap();
-        let error = Weights::open(copy.path(), stem).err().unwrap().to_string();
+        let error = open(copy.path(), stem).err().unwrap().to_string();
         assert!(error.contains("names it as a shard"), "{error}");
     }
 }
 
 #[test]
-fn a_manifest_comes_back_and_knows_its_stages() {
+fn the_last_upsampler_takes_its_size_from_the_first() {
+    let copy = copied_bundle();
+    let bundle = Bundle::open(copy.path()).unwrap();
+    let last: UNet2DConfig = bundle.config(Component::SuperResLast).unwrap();
+    assert_eq!(last.trunk.sample_size, None, "the fixture has Karlo's null");
+    assert_eq!(upsampler_sides(&bundle).unwrap(), [32, 32]);
+    let first = copy.path().join("super_res_first/config.json");
+    let text = fs::read_to_string(&first).unwrap();
+    assert!(text.contains("\"sample_size\": 32"));
+    fs::write(&first, text.replace("\"sample_size\": 32", "\"sample_size\": null")).unwrap();
+    let error = upsampler_sides(&bundle).unwrap_err().to_string();
+    assert!(error.contains("super_res_first/config.json: sample_size is null"), "{error}");
+    fs::write(&first, text.replace("\"sample_size\": 32", "\"sample_size\": [32, 64]")).unwrap();
+    assert_eq!(upsampler_sides(&bundle).unwrap(), [32, 64]);
+}
+
+#[test]
+fn a_manifest_knows_a_bundle_that_has_changed() {
     let folder = tempfile::tempdir().unwrap();
     assert!(matches!(Manifest::read(folder.path()), Err(BundleError::NotImported { .. })));
-    let manifest = Manifest::compute(&Bundle::open(&fixture()).unwrap()).unwrap();
-    manifest.write(folder.path()).unwrap();
-    let back = Manifest::read(folder.path()).unwrap();
-    assert_eq!(back, manifest);
-    assert_eq!(back.stage(folder.path(), "prior").unwrap().len(), 32);
-    assert!(back.stage(folder.path(), "kitchen").is_err());
+    let copy = copied_bundle();
+    let root = copy.path();
+    let bundle = Bundle::open(root).unwrap();
+    Manifest::compute(&bundle).unwrap().write(root).unwrap();
+    let manifest = Manifest::read(root).unwrap();
+    assert_eq!(manifest, Manifest::compute(&bundle).unwrap());
+    assert_eq!(manifest.verified(&bundle, Stage::Prior).unwrap().len(), 32);
+    manifest.verify(&bundle).unwrap();
+
+    let refused = |stage: Stage, text: &str| {
+        let error = manifest.verified(&bundle, stage).unwrap_err().to_string();
+        assert!(error.contains(text) && error.contains("unclip import"), "{error}");
+    };
+    let weights = root.join("prior/diffusion_pytorch_model.safetensors");
+    let (bytes, time) = (fs::read(&weights).unwrap(), weights.metadata().unwrap().modified().unwrap());
+    let rewrite = |bytes: &[u8], keep_time: bool| {
+        fs::remove_file(&weights).unwrap();
+        fs::write(&weights, bytes).unwrap();
+        if keep_time {
+            fs::File::options().write(true).open(&weights).unwrap().set_modified(time).unwrap();
+        }
+    };
+    // The same bytes with another time, as after a copy.
+    rewrite(&bytes, false);
+    manifest.verify(&bundle).unwrap();
+    // One value is another: found by the time, however small.
+    let mut one = bytes.clone();
+    let at = one.len() / 2 + 1000;
+    one[at] ^= 1;
+    rewrite(&one, false);
+    refused(Stage::Prior, "prior/diffusion_pytorch_model.safetensors has changed");
+    // All are: found though size, header and time are the same.
+    let header = 8 + usize::try_from(u64::from_le_bytes(bytes[..8].try_into().unwrap())).unwrap();
+    let all: Vec<u8> = bytes[..header].iter().copied().chain(bytes[header..].iter().map(|b| b ^ 1)).collect();
+    rewrite(&all, true);
+    refused(Stage::Prior, "has changed");
+    rewrite(&bytes, true);
+
+    let vocabulary = root.join("tokenizer/vocab.json");
+    let text = fs::read_to_string(&vocabulary).unwrap();
+    fs::write(&vocabulary, text.replace("\"fox</w>\"", "\"fax</w>\"").replace("\"!\"", "\"?!\"")).unwrap();
+    refused(Stage::TextEncoder, "tokenizer/vocab.json has changed");
+    fs::write(&vocabulary, text).unwrap();
+    // It would be read in place of vocab.json.
+    fs::write(root.join("tokenizer/tokenizer.json"), "{}").unwrap();
+    refused(Stage::TextEncoder, "tokenizer/tokenizer.json has come");
+    fs::remove_file(root.join("tokenizer/tokenizer.json")).unwrap();
+    fs::remove_file(root.join("tokenizer/special_tokens_map.json")).unwrap();
+    refused(Stage::TextEncoder, "tokenizer/special_tokens_map.json has gone");
+    manifest.verified(&bundle, Stage::Decoder).unwrap();
+}
+
+#[test]
+fn a_damaged_manifest_and_one_of_another_version_ask_for_an_import() {
+    let folder = tempfile::tempdir().unwrap();
+    for (text, expected) in [("{", "damaged"), ("{}", "damaged"), (r#"{"version": 1}"#, "another version")] {
+        fs::write(folder.path().join("unclip.json"), text).unwrap();
+        let error = Manifest::read(folder.path()).unwrap_err().to_string();
+        assert!(error.contains(expected) && error.contains("run `unclip import"), "{error}");
+    }
+}
+
+#[test]
+fn a_stage_that_is_not_there_says_what_to_put_where() {
+    let copy = copied_bundle();
+    fs::remove_dir_all(copy.path().join("prior")).unwrap();
+    let bundle = Bundle::open(copy.path()).unwrap();
+    assert!(!bundle.has_stage(Stage::Prior) && bundle.has_stage(Stage::Decoder));
+    let error = bundle.require(Stage::Prior).unwrap_err().to_string();
+    for text in
+        ["/prior: not there", "no prior", "karlo-v1-alpha", "prior/, prior_scheduler/", "unclip import"]
+    {
+        assert!(error.contains(text), "{text}: {error}");
+    }
+    // Its index lists it, so it is a download that was cut short; and its scheduler is there.
+    let missing: Vec<_> = bundle.missing_parts().iter().map(ToString::to_string).collect();
+    assert!(missing.len() == 1 && missing[0].contains("model_index.json lists it"), "{missing:?}");
+    fs::remove_dir_all(copy.path().join("prior_scheduler")).unwrap();
+    let index = copy.path().join("model_index.json");
+    let mut parts: Value = serde_json::from_str(&fs::read_to_string(&index).unwrap()).unwrap();
+    parts["prior"] = json!([null, null]);
+    parts.as_object_mut().unwrap().remove("prior_scheduler");
+    fs::write(&index, parts.to_string()).unwrap();
+    assert!(Bundle::open(copy.path()).unwrap().missing_parts().is_empty());
+}
+
+#[test]
+fn what_is_no_file_is_refused_and_does_not_hang() {
+    let copy = copied("decoder");
+    for name in ["config.json", "diffusion_pytorch_model.safetensors"] {
+        let path = copy.path().join(name);
+        fs::remove_file(&path).unwrap();
+        assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+    }
+    let config = unclip_bundle::config::read::<UNet2DConditionConfig>(copy.path()).unwrap_err();
+    let weights = open(copy.path(), "diffusion_pytorch_model").err().unwrap();
+    for error in [config, weights] {
+        assert!(error.to_string().contains("a fifo, not a file"), "{error}");
+    }
+    fs::remove_file(copy.path().join("config.json")).unwrap();
+    std::os::unix::fs::symlink("/dev/zero", copy.path().join("config.json")).unwrap();
+    let error = unclip_bundle::config::read::<UNet2DConditionConfig>(copy.path()).unwrap_err();
+    assert!(error.to_string().contains("config.json: a device, not a file"), "{error}");
 }
 
 #[test]

@@ -1,14 +1,15 @@
 //! Everything that is wrong with a tower, at once.
 
 use unclip_bundle::config::{ClipTextConfig, ClipVisionConfig, PriorConfig};
-use unclip_bundle::{Bundle, BundleError, Component};
+use unclip_bundle::{Bundle, BundleError, Component, check_finite};
 
 use crate::onnx::{Graph, image_graph, text_graph};
 use crate::{ClipPreprocessor, ClipTokenizer};
 
-/// Finds what would keep the text tower from loading, and where it does not fit its tokenizer or the bundle's prior.
+/// Finds what would keep the text tower from loading or from computing, and where it does not fit its tokenizer or the
+/// bundle's prior. Reads every weight once.
 pub fn check_text_tower(bundle: &Bundle) -> Vec<BundleError> {
-    let mut errors = graph_errors(text_graph(bundle));
+    let mut errors = graph_errors(bundle, Component::TextEncoder, text_graph(bundle));
     match ClipTokenizer::load(bundle) {
         Ok(tokenizer) => errors.extend(tokenizer_fits(bundle, &tokenizer)),
         Err(error) => add(&mut errors, error),
@@ -17,9 +18,10 @@ pub fn check_text_tower(bundle: &Bundle) -> Vec<BundleError> {
     errors
 }
 
-/// Finds what would keep the image tower from loading, and where it does not fit its preprocessing or the bundle's prior.
+/// Finds what would keep the image tower from loading or from computing, and where it does not fit its preprocessing or the
+/// bundle's prior. Reads every weight once.
 pub fn check_image_tower(bundle: &Bundle) -> Vec<BundleError> {
-    let mut errors = graph_errors(image_graph(bundle));
+    let mut errors = graph_errors(bundle, Component::ImageEncoder, image_graph(bundle));
     match ClipPreprocessor::load(bundle) {
         Ok(preprocessor) => errors.extend(preprocessing_fits(bundle, &preprocessor)),
         Err(error) => add(&mut errors, error),
@@ -46,9 +48,20 @@ pub fn text_tower_warnings(bundle: &Bundle) -> Vec<String> {
     )]
 }
 
-fn graph_errors(graph: Result<Graph, BundleError>) -> Vec<BundleError> {
-    match graph {
-        Ok(graph) => graph.errors,
+fn graph_errors(
+    bundle: &Bundle,
+    component: Component,
+    graph: Result<Graph, BundleError>,
+) -> Vec<BundleError> {
+    match graph.and_then(|graph| Ok((graph, bundle.weights(component)?))) {
+        Ok((graph, weights)) => {
+            let values = graph
+                .tensors
+                .iter()
+                .map(|(name, shape)| weights.tensor(name, shape).and_then(|view| check_finite(name, &view)));
+            let not_finite: Vec<_> = values.filter_map(Result::err).collect();
+            [graph.errors, not_finite].into_iter().flatten().collect()
+        }
         Err(error) => vec![error],
     }
 }

@@ -43,11 +43,21 @@ impl ImageTower {
     pub fn encode(&mut self, images: &[RgbImage]) -> Result<Vec<Vec<f32>>, ClipError> {
         let mut embeddings = Vec::with_capacity(images.len());
         for images in images.chunks(BATCH) {
-            let mut pixels = Vec::new();
-            for image in images {
-                pixels.extend(self.preprocessor.run(image)?);
-            }
-            embeddings.extend(self.run(images.len(), pixels)?);
+            let pixels: Vec<_> =
+                images.iter().map(|image| self.preprocessor.run(image)).collect::<Result<_, _>>()?;
+            embeddings.extend(self.encode_pixels(&pixels)?);
+        }
+        Ok(embeddings)
+    }
+
+    /// The same of pictures that went through [`ClipPreprocessor::run`] already: `[3, height, width]` each.
+    ///
+    /// # Errors
+    /// [`ClipError::Session`].
+    pub fn encode_pixels(&mut self, pictures: &[Vec<f32>]) -> Result<Vec<Vec<f32>>, ClipError> {
+        let mut embeddings = Vec::with_capacity(pictures.len());
+        for pictures in pictures.chunks(BATCH) {
+            embeddings.extend(self.run(pictures.len(), pictures.concat())?);
         }
         Ok(embeddings)
     }

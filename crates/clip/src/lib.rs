@@ -8,7 +8,6 @@ mod error;
 mod image_tower;
 mod onnx;
 mod preprocess;
-mod resample;
 mod runtime;
 mod text_tower;
 mod tokenizer;

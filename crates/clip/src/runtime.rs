@@ -13,6 +13,10 @@ const LIBRARY: &str = "libonnxruntime.so";
 /// Where a graph that comes from memory finds its external data (onnxruntime_session_options_config_keys.h).
 const WEIGHTS_FOLDER: &str = "session.model_external_initializers_file_folder_path";
 
+/// ONNX Runtime's own builds write a device id under the user's cache folder and send events to their maker. This variable,
+/// set to 1, keeps them from it. It is read when the environment is made, before any call that would turn events off.
+const NO_TELEMETRY: &str = "ORT_DISABLE_TELEMETRY";
+
 /// The one environment of the process. ONNX Runtime is told never to be unloaded by keeping it here.
 static ENVIRONMENT: Mutex<Option<Environment>> = Mutex::new(None);
 
@@ -64,6 +68,7 @@ fn environment(path: Option<&Path>) -> Result<Environment, ClipError> {
 }
 
 fn load(library: &Path) -> Result<Environment, ClipError> {
+    forbid_telemetry();
     let unusable = |reason: String| ClipError::Library { path: library.to_path_buf(), reason };
     ort::init_from(library)
         .map_err(|error| unusable(error.to_string()))?
@@ -71,6 +76,20 @@ fn load(library: &Path) -> Result<Environment, ClipError> {
         .with_telemetry(false)
         .build()
         .map_err(|error| unusable(error.to_string()))
+}
+
+/// unclip's programs set the variable before they have a second thread (`unclip_service::settle_environment`); this is for
+/// whoever uses this crate otherwise.
+fn forbid_telemetry() {
+    if std::env::var_os(NO_TELEMETRY).is_some_and(|value| value == "1") {
+        return;
+    }
+    #[expect(unsafe_code, reason = "nothing else keeps ONNX Runtime from its telemetry")]
+    // SAFETY: std's own readers are locked out meanwhile. C code that reads the environment in another thread at this very
+    // moment would be at fault, which is why unclip's programs come here with the variable set.
+    unsafe {
+        std::env::set_var(NO_TELEMETRY, "1");
+    }
 }
 
 fn find(path: Option<&Path>) -> Result<PathBuf, ClipError> {

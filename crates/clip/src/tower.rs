@@ -3,10 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use ort::session::Session;
-use unclip_bundle::{Bundle, BundleError, Component};
+use unclip_bundle::{Bundle, BundleError, Component, read_file};
 
 use crate::onnx::{Graph, MODEL_FILE};
 use crate::{ClipError, runtime};
+
+/// A graph without its weights has some hundred kB, and a few bytes per layer more.
+const MAX_GRAPH_BYTES: u64 = 64 << 20;
 
 /// A network and the file it came from.
 pub(crate) struct Network {
@@ -35,11 +38,11 @@ fn compare(bundle: &Bundle, component: Component, path: &Path, wanted: &[u8]) ->
         path: bundle.root().to_path_buf(),
         reason: format!("{}/{MODEL_FILE} {reason}", component.folder()),
     };
-    match std::fs::read(path) {
+    match read_file(path, MAX_GRAPH_BYTES, "") {
         Ok(found) if found == wanted => Ok(()),
         Ok(_) => Err(stale("was written for other weights or by another version of unclip")),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(stale("has not been written")),
-        Err(source) => Err(BundleError::Io { path: path.to_path_buf(), source }),
+        Err(BundleError::Missing { .. }) => Err(stale("has not been written")),
+        Err(error) => Err(error),
     }
 }
 

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use tokenizers::models::bpe::{Merges, Vocab};
-use unclip_bundle::BundleError;
 use unclip_bundle::config::{AddedToken, SpecialToken, TokenizerConfig, read_json};
+use unclip_bundle::{BundleError, read_text};
 
 /// What a tokenizer is made of.
 pub(crate) struct Vocabulary {
@@ -64,7 +64,7 @@ impl Vocabulary {
     pub(crate) fn read(folder: &Path, config: &TokenizerConfig) -> Result<Self, BundleError> {
         let special = special_tokens(folder, config)?;
         let source = folder.join("tokenizer.json");
-        if source.is_file() {
+        if source.exists() {
             return modern(source, config, special);
         }
         let merges = folder.join("merges.txt");
@@ -73,7 +73,7 @@ impl Vocabulary {
         Ok(Self {
             tokens: tokens.into_iter().collect(),
             merges: read_merges(&merges)?,
-            added: config.added_tokens_decoder.clone().unwrap_or_default().into_values().collect(),
+            added: numbered_tokens(folder, config, &special)?.into_values().collect(),
             special,
             source,
         })
@@ -84,6 +84,25 @@ impl Vocabulary {
     pub(crate) fn added_tokens(&self) -> impl Iterator<Item = &AddedToken> {
         let numbered = |token: &AddedToken| self.added.iter().any(|added| added.content == token.content);
         self.added.iter().chain(self.special.iter().filter(move |token| !numbered(token)))
+    }
+}
+
+/// The added tokens by id, in older files in one of their own: `added_tokens.json`, texts to ids.
+fn numbered_tokens(
+    folder: &Path,
+    config: &TokenizerConfig,
+    special: &[AddedToken; 4],
+) -> Result<BTreeMap<u32, AddedToken>, BundleError> {
+    let path = folder.join("added_tokens.json");
+    match &config.added_tokens_decoder {
+        Some(added) => Ok(added.clone()),
+        None if !path.exists() => Ok(BTreeMap::new()),
+        None => {
+            let ids: BTreeMap<String, u32> = read_json(&path)?;
+            let is_special = |text: &str| special.iter().any(|token| token.content == text);
+            let token = |(text, id): (String, u32)| (id, AddedToken::new(&text, is_special(&text)));
+            Ok(ids.into_iter().map(token).collect())
+        }
     }
 }
 
@@ -108,7 +127,7 @@ fn modern(
 
 fn special_tokens(folder: &Path, config: &TokenizerConfig) -> Result<[AddedToken; 4], BundleError> {
     let path = folder.join("special_tokens_map.json");
-    let map = if config.added_tokens_decoder.is_none() && path.is_file() {
+    let map = if config.added_tokens_decoder.is_none() && path.exists() {
         read_json(&path)?
     } else {
         SpecialTokens::default()
@@ -125,15 +144,9 @@ fn special_tokens(folder: &Path, config: &TokenizerConfig) -> Result<[AddedToken
 
 /// A version line, then two tokens a line.
 fn read_merges(path: &Path) -> Result<Merges, BundleError> {
-    let text = std::fs::read_to_string(path).map_err(|source| match source.kind() {
-        std::io::ErrorKind::NotFound => BundleError::Missing {
-            path: path.to_path_buf(),
-            hint:
-                "a tokenizer is a tokenizer.json, or a vocab.json with its merges.txt; complete the download"
-                    .to_owned(),
-        },
-        _ => BundleError::Io { path: path.to_path_buf(), source },
-    })?;
+    const HINT: &str =
+        "a tokenizer is a tokenizer.json, or a vocab.json with its merges.txt; complete the download";
+    let text = read_text(path, HINT)?;
     let lines = text.lines().filter(|line| !line.starts_with("#version"));
     lines.map(|line| pair(Merge::Line(line.to_owned()), path)).collect()
 }

@@ -56,8 +56,9 @@ pub enum PredictionType {
     Sample,
 }
 
-/// What `scheduler_config.json` says, checked. Deserialising ignores unknown keys and `null`s, takes
-/// diffusers' default for what is missing, and refuses what isn't supported, naming key and value.
+/// What `scheduler_config.json` says, checked. Deserialising ignores unknown keys, takes diffusers' default for what is
+/// missing, and refuses what isn't supported, naming key and value. A `null` is no missing key: diffusers hands it on as
+/// `None`, which is false where it wants a bool or a list, and fails elsewhere.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(try_from = "RawConfig")]
 #[non_exhaustive]
@@ -117,20 +118,43 @@ impl SchedulerConfig {
 struct RawConfig {
     #[serde(rename = "_class_name")]
     class_name: String,
+    #[serde(default, deserialize_with = "given")]
     num_train_timesteps: Option<u32>,
+    #[serde(default, deserialize_with = "given")]
     beta_schedule: Option<String>,
+    #[serde(default, deserialize_with = "given")]
     beta_start: Option<f64>,
+    #[serde(default, deserialize_with = "given")]
     beta_end: Option<f64>,
     trained_betas: Option<serde::de::IgnoredAny>,
     rescale_betas_zero_snr: Option<bool>,
+    #[serde(default, deserialize_with = "given")]
     variance_type: Option<String>,
+    #[serde(default, deserialize_with = "given")]
     prediction_type: Option<String>,
+    #[serde(default, deserialize_with = "truth")]
     clip_sample: Option<bool>,
+    #[serde(default, deserialize_with = "given")]
     clip_sample_range: Option<f32>,
     thresholding: Option<bool>,
+    #[serde(default, deserialize_with = "truth")]
     set_alpha_to_one: Option<bool>,
+    #[serde(default, deserialize_with = "given")]
     timestep_spacing: Option<String>,
+    #[serde(default, deserialize_with = "given")]
     steps_offset: Option<u32>,
+}
+
+/// A value that is not null.
+fn given<'de, T: Deserialize<'de>, D: serde::Deserializer<'de>>(
+    value: D,
+) -> std::result::Result<Option<T>, D::Error> {
+    T::deserialize(value).map(Some)
+}
+
+/// A bool, or null for false.
+fn truth<'de, D: serde::Deserializer<'de>>(value: D) -> std::result::Result<Option<bool>, D::Error> {
+    Option::deserialize(value).map(|value: Option<bool>| Some(value.unwrap_or(false)))
 }
 
 impl TryFrom<RawConfig> for SchedulerConfig {
@@ -268,6 +292,18 @@ mod tests {
         assert_eq!(ddim.timestep_spacing, TimestepSpacing::Leading { steps_offset: 0 });
         assert!(ddim.set_alpha_to_one);
         assert_eq!(ddim.clip_sample_range, Some(1.0));
+    }
+
+    #[test]
+    fn a_null_is_false_or_refused() {
+        let config = parse(json!({"_class_name": "UnCLIPScheduler", "clip_sample": null})).unwrap();
+        assert_eq!(config.clip_sample_range, None);
+        let ddim = json!({"_class_name": "DDIMScheduler", "set_alpha_to_one": null, "thresholding": null});
+        assert!(!parse(ddim).unwrap().set_alpha_to_one);
+        for key in ["num_train_timesteps", "variance_type", "prediction_type", "clip_sample_range"] {
+            let error = parse(json!({"_class_name": "UnCLIPScheduler", key: null})).unwrap_err();
+            assert!(error.contains("null"), "{key}: {error}");
+        }
     }
 
     #[test]

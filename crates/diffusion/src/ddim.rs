@@ -24,10 +24,12 @@ pub struct DdimSampler {
     clip: Option<f32>,
     final_alpha_bar: f32,
     eta: f32,
+    clamped_epsilon: bool,
 }
 
 impl DdimSampler {
-    /// The sampler for a checkpoint's config. `eta` scales the noise: 0 is deterministic, 1 is DDPM.
+    /// The sampler for a checkpoint's config. `eta` scales the noise: 0 is deterministic, 1 is DDPM. The noise estimate is
+    /// that of the clamped x_0, see [`Self::with_clamped_epsilon`].
     ///
     /// # Errors
     /// When `eta` is outside 0 to 1, or the config's numbers are out of range.
@@ -44,6 +46,7 @@ impl DdimSampler {
             clip: config.clip_sample_range,
             final_alpha_bar,
             eta,
+            clamped_epsilon: true,
         })
     }
 
@@ -54,6 +57,16 @@ impl DdimSampler {
     pub fn with_eta(&self, eta: f32) -> Result<Self> {
         check_eta(eta)?;
         Ok(Self { eta, ..self.clone() })
+    }
+
+    /// The same sampler with the noise estimate of the clamped x_0, or that of the x_0 before it was clamped.
+    ///
+    /// The unclamped one is diffusers' default (`use_clipped_model_output=False`). Under classifier-free guidance x_0
+    /// leaves its range at most steps: x_0 and noise then no longer add up to x_t, what is off is carried on, and the more
+    /// steps there are the further a run ends from a picture. The clamped one converges.
+    #[must_use]
+    pub fn with_clamped_epsilon(self, clamped_epsilon: bool) -> Self {
+        Self { clamped_epsilon, ..self }
     }
 
     /// See [`Sampler::timesteps`](crate::Sampler::timesteps). Inversion takes the same list reversed.
@@ -90,8 +103,6 @@ impl DdimSampler {
 
     /// One step: equation 12 of arXiv 2010.02502, with the sigma of equation 16.
     ///
-    /// Where x_0 is clamped, the noise estimate stays that of the unclamped x_0, diffusers' default.
-    ///
     /// # Errors
     /// See [`Sampler::step`](crate::Sampler::step).
     pub fn step(&self, input: StepInput<'_>) -> Result<StepOutput> {
@@ -111,6 +122,11 @@ impl DdimSampler {
             prev.iter_mut().zip(input.required_noise()?).for_each(|(x, n)| *x += sigma * n);
         }
         Ok(StepOutput { prev, x_0 })
+    }
+
+    /// Whether the noise estimate is that of the clamped x_0.
+    pub(crate) fn clamped_epsilon(&self) -> bool {
+        self.clamped_epsilon
     }
 
     /// What the model predicts.
@@ -141,12 +157,15 @@ impl DdimSampler {
     ) -> Vec<f32> {
         let (signal, signal_to) = (levels.from.sqrt(), levels.to.sqrt());
         let spread = (1.0 - levels.from).sqrt();
-        let epsilon = |prediction: f32, x_t: f32| match self.prediction_type {
+        let noise_beside =
+            |x_0: f32, x_t: f32| if spread == 0.0 { 0.0 } else { (x_t - signal * x_0) / spread };
+        let epsilon = |x_0: f32, prediction: f32, x_t: f32| match self.prediction_type {
+            _ if self.clamped_epsilon => noise_beside(x_0, x_t),
             PredictionType::Epsilon => prediction,
-            PredictionType::Sample if spread == 0.0 => 0.0,
-            PredictionType::Sample => (x_t - signal * prediction) / spread,
+            PredictionType::Sample => noise_beside(prediction, x_t),
         };
-        let moved = |((x_0, p), x_t): ((&f32, &f32), &f32)| signal_to * x_0 + direction * epsilon(*p, *x_t);
+        let moved =
+            |((x_0, p), x_t): ((&f32, &f32), &f32)| signal_to * x_0 + direction * epsilon(*x_0, *p, *x_t);
         x_0.iter().zip(prediction).zip(x_t).map(moved).collect()
     }
 }

@@ -31,6 +31,9 @@ pub struct DdimInverse {
 impl DdimInverse {
     /// The inverse of `sampler` at eta 0, with so many refinements of every step.
     ///
+    /// Going up, noise that a model predicts is taken as it is: to find it anew from a clamped x_0 would divide by the noise
+    /// of an almost noiseless sample.
+    ///
     /// # Errors
     /// When `refinements` is above 10.
     pub fn new(sampler: &DdimSampler, refinements: u32) -> Result<Self> {
@@ -41,7 +44,9 @@ impl DdimInverse {
                 format!("at most {MAX_REFINEMENTS}"),
             ));
         }
-        Ok(Self { sampler: sampler.with_eta(0.0)?, refinements })
+        let sampler = sampler.with_eta(0.0)?;
+        let clamped = sampler.clamped_epsilon() && sampler.prediction_type() == PredictionType::Sample;
+        Ok(Self { sampler: sampler.with_clamped_epsilon(clamped), refinements })
     }
 
     /// The sampler that is inverted.

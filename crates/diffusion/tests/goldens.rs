@@ -220,14 +220,50 @@ fn ddim_timesteps_equal_the_references() {
     }
 }
 
+/// diffusers' default is the noise of the unclamped x_0.
 #[test]
 fn ddim_steps_match_for_every_eta() {
     for DdimConfig { config, num_steps, steps, .. } in ddim().configs {
         for step in steps {
-            let sampler = DdimSampler::new(&config, step.eta.unwrap()).unwrap();
+            let sampler = DdimSampler::new(&config, step.eta.unwrap()).unwrap().with_clamped_epsilon(false);
             let timesteps = sampler.timesteps(num_steps).unwrap();
             let output = sampler.step(step.input(&timesteps)).unwrap();
             step.check(&format!("{config:?}, eta {:?}, step {}", step.eta, step.index), &output);
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct ClampedGolden {
+    configs: Vec<ClampedConfig>,
+}
+
+#[derive(Deserialize)]
+struct ClampedConfig {
+    config: SchedulerConfig,
+    num_steps: u32,
+    steps: Vec<ClampedStep>,
+}
+
+#[derive(Deserialize)]
+struct ClampedStep {
+    clamped: bool,
+    #[serde(flatten)]
+    step: Step,
+}
+
+/// `use_clipped_model_output` both ways, on outputs that leave the range; without a word it is the clamped one.
+#[test]
+fn ddim_steps_match_with_the_noise_of_the_clamped_x_0_and_without() {
+    let golden: ClampedGolden = read(include_str!("goldens/ddim_clamped.json"));
+    for ClampedConfig { config, num_steps, steps } in golden.configs {
+        for ClampedStep { clamped, step } in steps {
+            let default = DdimSampler::new(&config, step.eta.unwrap()).unwrap();
+            let sampler = if clamped { default } else { default.with_clamped_epsilon(false) };
+            let timesteps = sampler.timesteps(num_steps).unwrap();
+            let output = sampler.step(step.input(&timesteps)).unwrap();
+            let what = format!("{config:?}, eta {:?}, step {}, clamped {clamped}", step.eta, step.index);
+            step.check(&what, &output);
         }
     }
 }

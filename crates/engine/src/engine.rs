@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use tokio::sync::oneshot;
 
+use crate::admission::Places;
 use crate::job::out_of_range;
 use crate::load::{JobLoad, Ledger};
 use crate::mailbox::{JobCount, mailbox};
@@ -23,12 +24,17 @@ pub struct EngineConfig {
     pub name: String,
     /// The most lanes in a forward: what the device's memory holds at once.
     pub max_lanes: usize,
-    /// The most rows that are prepared on the device and take turns. More than fit in a forward share it fairly.
+    /// The most rows that are prepared on the device and take turns. More than fit in a forward share it fairly. One
+    /// request gets at most a quarter of them, or as many as fill a forward, and three quarters in any case; runs of 100
+    /// forwards and more get three quarters, runs of 10 and more seven eighths.
     pub max_rows: usize,
     /// The most jobs that wait for a row.
     pub queue: usize,
     /// The turn on the device; clones of it go to whatever else computes there.
     pub permit: ComputePermit,
+    /// Whether a row must come out the same, to the last bit, whoever shares its forwards. Where the denoiser does not give
+    /// that, jobs don't share forwards.
+    pub batch_invariant: bool,
 }
 
 impl EngineConfig {
@@ -72,9 +78,10 @@ impl<C: Send + 'static> Engine<C> {
         clock: Clock,
     ) -> Result<Self, StartError> {
         config.check()?;
-        let EngineConfig { name, max_lanes, max_rows, queue, permit } = config;
+        let EngineConfig { name, max_lanes, max_rows, queue, permit, batch_invariant } = config;
         let ledger = Arc::new(Ledger::new(Meters::new(&name)));
-        let shared = Shared { queue: JobQueue::new(queue), ledger, permit, clock, max_lanes, max_rows };
+        let (queue, places) = (JobQueue::new(queue), Places::new(max_rows, max_lanes));
+        let shared = Shared { queue, ledger, permit, clock, max_lanes, places, batch_invariant };
         let mut engine = Self { name, shared: Arc::new(shared), jobs: JobCount::new(), thread: None };
         let (built, is_built) = oneshot::channel();
         engine.spawn(build, built)?;
@@ -136,6 +143,12 @@ impl<C: Send + 'static> Engine<C> {
     pub async fn drain(&self) {
         self.shared.queue.drain();
         self.jobs.none_left().await;
+    }
+
+    /// How many jobs it can hold at a time, on the device and waiting: a request for more never fits.
+    #[must_use]
+    pub fn places(&self) -> usize {
+        self.shared.places.all() + self.shared.queue.capacity()
     }
 
     /// What there is to do now.

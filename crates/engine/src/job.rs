@@ -12,7 +12,7 @@ use crate::{Keep, SubmitError};
 /// One sample to draw. A request for n images is n jobs, each with its own noise.
 #[derive(Debug, Clone)]
 pub struct Job<C> {
-    /// The request's id, for logs.
+    /// The request's id, for logs and for its share of the places: jobs of one name are one request's.
     pub name: String,
     /// What the sample is to show.
     pub condition: C,

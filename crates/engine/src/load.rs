@@ -7,8 +7,9 @@ use crate::meters::Meters;
 
 /// The retry hint as long as no step has been measured.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
-/// The bounds of the retry hint: no busy polling, and no longer wait than a new replica takes to start.
-const RETRY_BOUNDS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(30));
+/// The bounds of the retry hint: no busy polling, by which stock clients' two retries would be over at once, and no longer wait than
+/// a new replica takes to start.
+const RETRY_BOUNDS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 /// The weight of the newest measurement in the running mean.
 const NEWEST: f64 = 0.2;
 
@@ -99,6 +100,11 @@ impl JobLoad {
             load.outstanding_steps += u64::from(steps);
         });
         Self { ledger, steps_left: steps, on_device: false }
+    }
+
+    /// The forwards that the job still has to take.
+    pub(crate) fn forwards_left(&self) -> u32 {
+        self.steps_left
     }
 
     /// The job has left the queue for the device.

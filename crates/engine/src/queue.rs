@@ -5,6 +5,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use crate::Job;
+use crate::admission::Claim;
 use crate::load::JobLoad;
 use crate::mailbox::Reporter;
 
@@ -17,6 +18,11 @@ pub(crate) struct Ticket<C> {
 }
 
 impl<C> Ticket<C> {
+    /// What admission sees of it.
+    pub(crate) fn claim(&self) -> Claim<'_> {
+        Claim { request: &self.job.name, forwards: self.load.forwards_left() }
+    }
+
     fn is_expired(&self, now: Instant) -> bool {
         self.job.deadline.is_some_and(|deadline| deadline <= now)
     }
@@ -36,7 +42,7 @@ enum Phase {
     Stopped,
 }
 
-/// First in, first out. Jobs whose client has left or whose deadline has passed give up their place.
+/// A line, from which the engine chooses. Jobs whose client has left or whose deadline has passed give up their place.
 pub(crate) struct JobQueue<C> {
     inner: Mutex<Inner<C>>,
     changed: Condvar,
@@ -71,13 +77,24 @@ impl<C> JobQueue<C> {
         Ok(())
     }
 
-    /// The job that has waited longest.
-    pub(crate) fn pop(&self) -> Option<Ticket<C>> {
-        self.lock().waiting.pop_front()
+    /// Places for jobs that wait.
+    pub(crate) fn capacity(&self) -> usize {
+        self.capacity
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.lock().waiting.is_empty()
+    /// Takes out the job that `choose` picks of those that wait, longest waiting first.
+    pub(crate) fn take(
+        &self,
+        choose: impl FnOnce(&VecDeque<Ticket<C>>) -> Option<usize>,
+    ) -> Option<Ticket<C>> {
+        let mut inner = self.lock();
+        let place = choose(&inner.waiting)?;
+        inner.waiting.remove(place)
+    }
+
+    /// Whether `choose` picks any of the jobs that wait.
+    pub(crate) fn has(&self, choose: impl FnOnce(&VecDeque<Ticket<C>>) -> Option<usize>) -> bool {
+        choose(&self.lock().waiting).is_some()
     }
 
     /// Clears the queue of jobs whose client has left, and takes out those whose deadline has passed.

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use crate::admission::Claim;
 use crate::load::JobLoad;
 use crate::mailbox::Reporter;
 use crate::panics::guarded;
@@ -86,11 +87,16 @@ impl<X> Row<X> {
         RowState {
             id,
             last_stepped: self.last_stepped,
-            lanes: self.branches().len(),
+            lanes: self.width(),
             batch_key: self.batch_key,
             deadline: self.deadline,
             cancelled: self.owed.reporter.is_cancelled(),
         }
+    }
+
+    /// What admission sees of it.
+    pub(crate) fn claim(&self) -> Claim<'_> {
+        Claim { request: &self.name, forwards: self.owed.load.forwards_left() }
     }
 
     /// The row's lanes in a forward, the conditional one first.
@@ -109,6 +115,11 @@ impl<X> Row<X> {
         let conditional = outputs.next()?;
         let unconditional = if self.trajectory.guided() { Some(outputs.next()?) } else { None };
         Some(Outputs { conditional, unconditional })
+    }
+
+    /// The number of its lanes.
+    pub(crate) fn width(&self) -> usize {
+        self.branches().len()
     }
 
     fn branches(&self) -> &'static [Branch] {

@@ -1,11 +1,13 @@
 //! The engine's thread: it owns the denoiser and the rows, and takes one step after another.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::admission::Places;
 use crate::load::Ledger;
 use crate::panics::guarded;
+use crate::passes::Passes;
 use crate::planner::{Leaving, RowState, leaving, plan};
 use crate::queue::{JobQueue, Ticket};
 use crate::row::{Owed, Row};
@@ -22,7 +24,8 @@ pub(crate) struct Shared<C> {
     pub(crate) permit: ComputePermit,
     pub(crate) clock: Clock,
     pub(crate) max_lanes: usize,
-    pub(crate) max_rows: usize,
+    pub(crate) places: Places,
+    pub(crate) batch_invariant: bool,
 }
 
 /// The state of the engine's thread.
@@ -30,13 +33,15 @@ pub(crate) struct Worker<D: Denoiser> {
     denoiser: D,
     shared: Arc<Shared<D::Condition>>,
     rows: BTreeMap<u64, Row<D::Context>>,
+    passes: Passes,
     next_id: u64,
     batch: u64,
 }
 
 impl<D: Denoiser> Worker<D> {
     pub(crate) fn new(denoiser: D, shared: Arc<Shared<D::Condition>>) -> Self {
-        Self { denoiser, shared, rows: BTreeMap::new(), next_id: 0, batch: 0 }
+        let passes = Passes::new(shared.batch_invariant);
+        Self { denoiser, shared, rows: BTreeMap::new(), passes, next_id: 0, batch: 0 }
     }
 
     /// Steps until the queue is stopped; then the rows that are left fail.
@@ -71,13 +76,13 @@ impl<D: Denoiser> Worker<D> {
     /// Makes rows of waiting jobs as far as there is room, each preparation under its own permit. Jobs whose
     /// preparation fails take a place as well, lest a stream of them keep the rows from their step.
     fn admit(&mut self) {
-        for _ in self.rows.len()..self.shared.max_rows {
-            if self.shared.queue.is_empty() {
+        for _ in self.rows.len()..self.shared.places.all() {
+            if !self.shared.queue.has(|waiting| self.next(waiting)) {
                 return;
             }
             let _permit = self.shared.permit.acquire();
             self.retire();
-            let Some(ticket) = self.shared.queue.pop() else {
+            let Some(ticket) = self.shared.queue.take(|waiting| self.next(waiting)) else {
                 return;
             };
             let waited = self.now().saturating_duration_since(ticket.submitted);
@@ -87,6 +92,11 @@ impl<D: Denoiser> Worker<D> {
                 self.next_id += 1;
             }
         }
+    }
+
+    /// The place in line of the job to admit, if one may be.
+    fn next(&self, waiting: &VecDeque<Ticket<D::Condition>>) -> Option<usize> {
+        self.shared.places.next(self.rows.values().map(Row::claim), waiting.iter().map(Ticket::claim))
     }
 
     /// One forward, and what follows from it.
@@ -121,9 +131,10 @@ impl<D: Denoiser> Worker<D> {
     fn forward(&mut self, step: &[u64]) -> Result<Vec<Outputs>, JobError> {
         let rows: Vec<_> = step.iter().filter_map(|id| self.rows.get(id)).collect();
         let lanes: Vec<Lane<'_, D::Context>> = rows.iter().flat_map(|row| row.lanes()).collect();
+        let widths: Vec<usize> = rows.iter().map(|row| row.width()).collect();
         let clock = &self.shared.clock;
         let started = clock();
-        let outputs = guarded(|| Ok(self.denoiser.forward(&lanes)?))?;
+        let outputs = guarded(|| Ok(self.passes.forward(&mut self.denoiser, &lanes, &widths)?))?;
         self.shared.ledger.forward(rows.len(), lanes.len(), clock().saturating_duration_since(started));
         let wrong_count = JobError::OutputCount { actual: outputs.len(), expected: lanes.len() };
         if outputs.len() != lanes.len() {

@@ -67,7 +67,7 @@ impl Worker {
         let options = (self.placement.kind, self.placement.device);
         let rows = i64::from(batch);
         let trunk = &self.config.trunk;
-        let [height, width] = trunk.sides();
+        let [height, width] = self.config.sides;
         let x = [trunk.in_channels, height, width].map(i64::try_from);
         let x = [Ok(rows), x[0], x[1], x[2]].into_iter().collect::<Result<Vec<_>, _>>()?;
         let time = [1, i64::try_from(trunk.time_embed_dim())?];
@@ -91,7 +91,7 @@ impl Worker {
             &x,
             &timesteps,
             &Tensor::cat(&inputs.times, 0),
-            &ContextBatch::stack(&contexts),
+            &ContextBatch::parts(&contexts, self.placement.device),
         );
         // Reading a value waits for the device.
         let _ = out.to_kind(Kind::Float).to_device(Device::Cpu);

@@ -17,6 +17,11 @@ pub trait ParamSource {
     fn frozen(&self) -> bool {
         false
     }
+
+    /// Whether layers ask for the same kernels whatever the number of rows (`layers/steady.rs`): where the network serves.
+    fn steady(&self) -> bool {
+        self.frozen()
+    }
 }
 
 /// A source and the part of the network that is being built: names are relative to it.
@@ -49,6 +54,11 @@ impl<'a> Params<'a> {
     /// See [`ParamSource::frozen`].
     pub fn frozen(&self) -> bool {
         self.source.frozen()
+    }
+
+    /// See [`ParamSource::steady`].
+    pub fn steady(&self) -> bool {
+        self.source.steady()
     }
 
     fn full(&self, name: &str) -> String {

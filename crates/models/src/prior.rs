@@ -3,9 +3,9 @@
 use tch::Tensor;
 use unclip_bundle::config::PriorConfig;
 
-use crate::layers::{JointLinear, LayerNorm, Linear, Sinusoid, TimestepEmbedding, add, attend, pad_bias};
+use crate::context::{ContextBatch, MASKED};
+use crate::layers::{JointLinear, LayerNorm, Linear, Sinusoid, TimestepEmbedding, add, attend, attend_parts};
 use crate::rows::to_i64;
-use crate::unet::MASKED;
 use crate::{ModelError, Params};
 
 /// Tokens after the text and its embedding: the timestep, the noisy image embedding, and the one whose output counts.
@@ -94,20 +94,14 @@ impl PriorTransformer {
     }
 
     /// Predicts the image embedding, `[batch, dim]`, from the noisy one `x` `[batch, dim]`, one of `timesteps` `[batch]`
-    /// per row, the text's keys and values per block, `[batch, tokens, 2 * inner]`, and the bias over them,
-    /// `[batch, 1, 1, tokens]`. All in the dtype of the weights, but for `timesteps`.
-    pub fn forward(&self, x: &Tensor, timesteps: &Tensor, text: &[Tensor], bias: Option<&Tensor>) -> Tensor {
+    /// per row, and the text's keys and values per block in parts that add up to the batch. All in the dtype of the weights,
+    /// but for `timesteps`.
+    pub fn forward(&self, x: &Tensor, timesteps: &Tensor, text: &[ContextBatch]) -> Tensor {
         let mut x = self.embed_step(x, timesteps);
-        let keys = text.first().map_or(0, |text| text.size()[1]) + STEP_TOKENS;
-        let causal = causal_bias(&x, STEP_TOKENS, keys);
-        let bias = match bias {
-            Some(bias) => pad_bias(bias, STEP_TOKENS) + causal,
-            None => causal,
-        };
-        for (block, text) in self.blocks.iter().zip(text) {
+        let causal = causal_bias(&x, STEP_TOKENS, STEP_TOKENS);
+        for (layer, block) in self.blocks.iter().enumerate() {
             let (query, own) = block.project(&x);
-            let key_value = Tensor::cat(&[text, &own], 1);
-            let attended = attend(&query, &key_value, block.heads, Some(&bias), false);
+            let attended = attend_parts(text, layer, (&query, &own), block.heads, Some(&causal));
             x = block.finish(x, &attended);
         }
         let last = x.narrow(1, STEP_TOKENS - 1, 1).squeeze_dim(1);

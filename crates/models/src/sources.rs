@@ -1,10 +1,10 @@
-//! Parameters from safetensors files: read into memory, or only checked.
+//! Parameters from safetensors files: read into memory, or checked where they lie.
 
 use std::cell::RefCell;
 use std::collections::HashSet;
 
 use tch::{Device, Kind, Tensor};
-use unclip_bundle::{BundleError, Dtype, TensorView, Weights};
+use unclip_bundle::{BundleError, Dtype, TensorView, Weights, check_finite};
 
 use crate::{ModelError, ParamSource, Placement};
 
@@ -13,12 +13,19 @@ use crate::{ModelError, ParamSource, Placement};
 pub struct SafetensorsSource<'a> {
     weights: &'a Weights,
     placement: Placement,
+    steady: bool,
 }
 
 impl<'a> SafetensorsSource<'a> {
     /// A source that puts the parameters where `placement` says.
     pub fn new(weights: &'a Weights, placement: Placement) -> Self {
-        Self { weights, placement }
+        Self { weights, placement, steady: true }
+    }
+
+    /// The same with whatever kernels libtorch picks for a number of rows, to measure what the others cost.
+    #[must_use]
+    pub fn unsteady(self) -> Self {
+        Self { steady: false, ..self }
     }
 }
 
@@ -38,6 +45,10 @@ impl ParamSource for SafetensorsSource<'_> {
 
     fn frozen(&self) -> bool {
         true
+    }
+
+    fn steady(&self) -> bool {
+        self.steady
     }
 }
 
@@ -62,8 +73,8 @@ fn mapped(view: &TensorView<'_>, shape: &[i64]) -> Result<Tensor, tch::TchError>
     unsafe { Tensor::f_from_blob(view.data.as_ptr(), shape, &strides, kind, Device::Cpu) }
 }
 
-/// Checks a file against a network without reading any data: building the network with this source collects everything
-/// that is missing or of another shape. The parameters it hands out are zeros of one element's size, good for nothing else.
+/// Checks a file against a network without loading it: building the network with this source collects everything that is
+/// missing, of another shape, or no number. That reads every parameter once. The parameters it hands out are zeros of one element's size, good for nothing else.
 pub struct ShapeCheck<'a> {
     weights: &'a Weights,
     used: RefCell<HashSet<String>>,
@@ -95,7 +106,8 @@ impl<'a> ShapeCheck<'a> {
 impl ParamSource for ShapeCheck<'_> {
     fn tensor(&self, name: &str, shape: &[i64]) -> Result<Tensor, ModelError> {
         self.used.borrow_mut().insert(name.to_owned());
-        if let Err(error) = self.weights.tensor(name, &sizes(shape)) {
+        let found = self.weights.tensor(name, &sizes(shape));
+        if let Err(error) = found.and_then(|view| check_finite(name, &view)) {
             self.errors.borrow_mut().push(error);
         }
         Ok(Tensor::f_zeros([1], (Kind::Float, Device::Cpu))?.f_expand(shape, false)?)

@@ -1,7 +1,7 @@
 //! Pictures and masks at a model's size.
 
 use image::imageops::{self, FilterType};
-use image::{RgbImage, RgbaImage};
+use image::{Pixel, RgbImage, RgbaImage};
 
 /// Which pixels of a picture are repainted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +18,12 @@ impl Mask {
     /// From a picture's transparency: alpha 0 is repainted, all else kept.
     pub fn of(image: &RgbaImage) -> Self {
         let kept = image.pixels().map(|pixel| u8::from(pixel.0[3] > 0)).collect();
+        Self { kept, width: image.width(), height: image.height() }
+    }
+
+    /// From a picture's brightness: what is rather white than black is repainted, all else kept.
+    pub fn of_white(image: &RgbImage) -> Self {
+        let kept = image.pixels().map(|pixel| u8::from(pixel.to_luma().0[0] < 128)).collect();
         Self { kept, width: image.width(), height: image.height() }
     }
 

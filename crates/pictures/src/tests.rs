@@ -4,7 +4,15 @@ use std::io::Cursor;
 
 use image::{DynamicImage, ImageFormat, Rgb, RgbImage, Rgba, RgbaImage};
 
-use crate::{MAX_BYTES, MAX_SIDE, Mask, decode, fit, fit_mask, over_white};
+use crate::{Error, MAX_BYTES, MAX_SIDE, Mask, Picture, Pool, decode_in, decoded_bytes, fit, fit_mask, pad};
+
+async fn decode(file: &[u8]) -> Result<Picture, Error> {
+    decode_in(&Pool::new(0), "x", file.to_vec(), Ok).await
+}
+
+async fn pixels(file: &[u8]) -> RgbImage {
+    decode(file).await.unwrap().pixels
+}
 
 fn encoded(image: impl Into<DynamicImage>, format: ImageFormat) -> Vec<u8> {
     let mut file = Cursor::new(Vec::new());
@@ -49,45 +57,45 @@ fn png(size: (u32, u32), depth: u8, colour: u8, extra: &[Vec<u8>], rows: &[Vec<u
     file
 }
 
-#[test]
-fn the_three_formats_are_read() {
+#[tokio::test]
+async fn the_three_formats_are_read() {
     for format in [ImageFormat::Png, ImageFormat::WebP] {
-        assert_eq!(over_white(&decode("x", &encoded(halves(8, 4), format)).unwrap()), halves(8, 4));
+        let picture = decode(&encoded(halves(8, 4), format)).await.unwrap();
+        assert_eq!(picture, Picture { pixels: halves(8, 4), mask: None });
     }
-    let jpeg =
-        decode("x", &encoded(RgbImage::from_pixel(8, 8, Rgb([9, 99, 199])), ImageFormat::Jpeg)).unwrap();
-    assert!(jpeg.get_pixel(4, 4).0.iter().zip([9, 99, 199, 255]).all(|(a, b)| a.abs_diff(b) < 4));
+    let jpeg = pixels(&encoded(RgbImage::from_pixel(8, 8, Rgb([9, 99, 199])), ImageFormat::Jpeg)).await;
+    assert!(jpeg.get_pixel(4, 4).0.iter().zip([9, 99, 199]).all(|(a, b)| a.abs_diff(b) < 4));
 }
 
-#[test]
-fn a_palette_with_alpha_is_converted() {
+#[tokio::test]
+async fn a_palette_with_alpha_is_converted() {
     let palette = chunk(b"PLTE", &[255, 0, 0, 0, 255, 0, 0, 0, 255]);
     let alpha = chunk(b"tRNS", &[255, 0, 128]);
     let file = png((3, 1), 8, 3, &[palette, alpha], &[vec![0, 1, 2]]);
-    let image = decode("x", &file).unwrap();
+    let image = decode(&file).await.unwrap();
     assert_eq!(
-        image.pixels().map(|pixel| pixel.0).collect::<Vec<_>>(),
-        [[255, 0, 0, 255], [0, 255, 0, 0], [0, 0, 255, 128]]
+        image.pixels.pixels().map(|pixel| pixel.0).collect::<Vec<_>>(),
+        [[255, 0, 0], [255, 255, 255], [127, 127, 255]]
     );
-    assert_eq!(over_white(&image).get_pixel(1, 0).0, [255, 255, 255]);
+    assert_eq!(image.mask.unwrap().kept, [1, 0, 1]);
 }
 
-#[test]
-fn greys_and_16_bits_are_converted() {
-    let image = decode("x", &png((2, 1), 1, 0, &[], &[vec![0b0100_0000]])).unwrap();
-    assert_eq!((image.get_pixel(0, 0).0, image.get_pixel(1, 0).0), ([0, 0, 0, 255], [255; 4]));
+#[tokio::test]
+async fn greys_and_16_bits_are_converted() {
+    let image = pixels(&png((2, 1), 1, 0, &[], &[vec![0b0100_0000]])).await;
+    assert_eq!((image.get_pixel(0, 0).0, image.get_pixel(1, 0).0), ([0; 3], [255; 3]));
     let wide = png((1, 1), 16, 6, &[], &[vec![0xff, 0xff, 0x80, 0x80, 0, 0, 0xff, 0xff]]);
-    assert_eq!(decode("x", &wide).unwrap().get_pixel(0, 0).0, [255, 128, 0, 255]);
+    assert_eq!(pixels(&wide).await.get_pixel(0, 0).0, [255, 128, 0]);
 }
 
-#[test]
-fn the_first_frame_of_an_animation_counts() {
+#[tokio::test]
+async fn the_first_frame_of_an_animation_counts() {
     // The default picture is the first frame: its frame control comes before IDAT.
     let control =
         [&0_u32.to_be_bytes()[..], &1_u32.to_be_bytes(), &1_u32.to_be_bytes(), &[0; 8], &[0, 1, 0, 1, 0, 0]];
     let animation = chunk(b"acTL", &[0, 0, 0, 1, 0, 0, 0, 0]);
     let file = png((1, 1), 8, 2, &[animation, chunk(b"fcTL", &control.concat())], &[vec![1, 2, 3]]);
-    assert_eq!(decode("x", &file).unwrap().get_pixel(0, 0).0, [1, 2, 3, 255]);
+    assert_eq!(pixels(&file).await.get_pixel(0, 0).0, [1, 2, 3]);
 
     let still = |colour| encoded(RgbImage::from_pixel(2, 2, Rgb(colour)), ImageFormat::WebP)[12..].to_vec();
     let riff = |name: &[u8], data: &[u8]| {
@@ -105,9 +113,9 @@ fn the_first_frame_of_an_animation_counts() {
         frame([200, 0, 0]),
         frame([0, 200, 0]),
     ];
-    let image = decode("x", &riff(b"RIFF", &body.concat())).unwrap();
+    let image = pixels(&riff(b"RIFF", &body.concat())).await;
     // The decoder blends frames, which may cost a last digit.
-    assert!(image.get_pixel(1, 1).0.iter().zip([200, 0, 0, 255]).all(|(a, b)| a.abs_diff(b) <= 1));
+    assert!(image.get_pixel(1, 1).0.iter().zip([200, 0, 0]).all(|(a, b)| a.abs_diff(b) <= 1));
 }
 
 /// A JPEG of one block of the middle value in each of four channels, with Adobe's mark for CMYK.
@@ -129,12 +137,12 @@ fn cmyk() -> Vec<u8> {
     .concat()
 }
 
-#[test]
-fn cmyk_is_converted() {
-    let image = decode("x", &cmyk()).unwrap();
+#[tokio::test]
+async fn cmyk_is_converted() {
+    let image = pixels(&cmyk()).await;
     assert_eq!(image.dimensions(), (8, 8));
     assert!(
-        image.get_pixel(3, 3).0[..3].iter().all(|value| value.abs_diff(64) <= 2),
+        image.get_pixel(3, 3).0.iter().all(|value| value.abs_diff(64) <= 2),
         "{:?}",
         image.get_pixel(3, 3)
     );
@@ -151,18 +159,18 @@ fn with_orientation(jpeg: &[u8], orientation: u8) -> Vec<u8> {
     [&jpeg[..2], &[0xff, 0xe1], &len, &tiff, &jpeg[2..]].concat()
 }
 
-#[test]
-fn exif_orientation_is_applied() {
+#[tokio::test]
+async fn exif_orientation_is_applied() {
     let jpeg = encoded(halves(32, 16), ImageFormat::Jpeg);
-    assert_eq!(decode("x", &with_orientation(&jpeg, 1)).unwrap().dimensions(), (32, 16));
+    assert_eq!(pixels(&with_orientation(&jpeg, 1)).await.dimensions(), (32, 16));
     // 6: turned a quarter to the right, so what was left is on top.
-    let turned = decode("x", &with_orientation(&jpeg, 6)).unwrap();
+    let turned = pixels(&with_orientation(&jpeg, 6)).await;
     assert_eq!(turned.dimensions(), (16, 32));
     assert!(turned.get_pixel(8, 4).0[0] > 200 && turned.get_pixel(8, 28).0[2] > 200);
 }
 
-#[test]
-fn bad_files_are_refused() {
+#[tokio::test]
+async fn bad_files_are_refused() {
     let good = encoded(halves(64, 64), ImageFormat::Png);
     let bomb = png((20_000, 20_000), 8, 2, &[], &[vec![0; 100]]);
     let cases: [(&[u8], &str); 8] = [
@@ -179,13 +187,13 @@ fn bad_files_are_refused() {
         (&vec![0; MAX_BYTES + 1], "x: 20971521 bytes, at most 20971520"),
     ];
     for (file, expected) in cases {
-        let text = decode("x", file).unwrap_err().to_string();
+        let text = decode(file).await.unwrap_err().to_string();
         assert!(text.starts_with(expected), "{text}");
     }
     let jpeg = encoded(halves(64, 64), ImageFormat::Jpeg);
     // A JPEG that ends early may be shown as far as it goes, but must not panic.
-    drop(decode("x", &jpeg[..jpeg.len() / 2]));
-    assert!(decode("x", &jpeg[..20]).is_err());
+    drop(decode(&jpeg[..jpeg.len() / 2]).await);
+    assert!(decode(&jpeg[..20]).await.is_err());
 }
 
 #[test]
@@ -209,4 +217,43 @@ fn a_mask_keeps_a_pixel_only_where_all_below_it_is_kept() {
     assert_eq!(small.kept.iter().filter(|kept| **kept == 0).count(), 1);
     let large = fit_mask(&mask, 16, 16);
     assert_eq!(large.kept.iter().filter(|kept| **kept == 0).count(), 4);
+}
+
+#[test]
+fn a_white_mask_is_read_by_its_brightness() {
+    let grey = RgbImage::from_fn(4, 1, |x, _| Rgb([u8::try_from(x * 85).unwrap(); 3]));
+    assert_eq!(Mask::of_white(&grey).kept, [1, 1, 0, 0]);
+}
+
+#[test]
+fn what_decoding_takes_is_known_from_the_head() {
+    let bytes = |file: &[u8]| decoded_bytes("x", file).unwrap();
+    // A bomb: hardly a file, and no pixel of it is read.
+    let bomb = png((4096, 4096), 8, 6, &[], &[vec![0; 100]]);
+    assert!(bomb.len() < 300);
+    assert_eq!(bytes(&bomb), 4096 * 4096 * (4 + 7));
+    let deep = png((4096, 4096), 16, 6, &[], &[vec![0; 100]]);
+    assert_eq!(bytes(&deep), crate::MIN_BUDGET, "the largest picture has room alone");
+    let jpeg = encoded(halves(64, 64), ImageFormat::Jpeg);
+    assert_eq!(bytes(&jpeg), 64 * 64 * (3 + 7 + 6) + jpeg.len() as u64);
+}
+
+/// Pillow's numbers; `tests/goldens/make.py` made them.
+#[test]
+fn a_padded_picture_is_pillows() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens");
+    let read = |name: &str| image::open(folder.join(name)).unwrap().into_rgb8();
+    let source = read("source.png");
+    let mut count = 0;
+    for entry in std::fs::read_dir(&folder).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        let Some(size) = name.strip_prefix("padded-").and_then(|rest| rest.strip_suffix(".png")) else {
+            continue;
+        };
+        let (width, height) = size.split_once('x').unwrap();
+        let found = pad(&source, width.parse().unwrap(), height.parse().unwrap());
+        assert_eq!(found, read(&name), "{size}");
+        count += 1;
+    }
+    assert_eq!(count, 6);
 }

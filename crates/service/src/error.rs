@@ -1,5 +1,6 @@
 //! The one error that leaves a handler, and its two mappings: to gRPC and to HTTP.
 
+use std::error::Error as _;
 use std::time::Duration;
 
 use http::StatusCode;
@@ -90,7 +91,7 @@ impl Code {
         }
     }
 
-    /// The code of a status that a stage answered. Codes that no stage of ours sends are internal errors.
+    /// The code of a status that a server of ours answered. Codes that none sends are internal errors.
     pub fn from_grpc(code: GrpcCode) -> Self {
         match code {
             GrpcCode::InvalidArgument | GrpcCode::OutOfRange => Self::InvalidArgument,
@@ -112,6 +113,13 @@ impl Code {
     }
 }
 
+/// When to try again where a server is not there: a restart takes longer, another replica is there at once.
+const RETRY_UNAVAILABLE: Duration = Duration::from_secs(1);
+
+/// The longest text of an error, in bytes. It may repeat what a client sent, and travels in headers and into logs, where clients
+/// and collectors have limits.
+const MAX_TEXT: usize = 2048;
+
 /// An error with a text for the client and, where that may not say all, one for the log.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{message}")]
@@ -127,9 +135,10 @@ pub struct Error {
 }
 
 impl Error {
-    /// An error whose text the client may read.
+    /// An error whose text the client may read. What is not there now is worth another try in a second.
     pub fn new(code: Code, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), detail: None, retry_after: None }
+        let retry_after = (code == Code::Unavailable).then_some(RETRY_UNAVAILABLE);
+        Self { code, message: bounded(message.into()), detail: None, retry_after }
     }
 
     /// Our fault: the client reads `message`, the log gets `detail` too.
@@ -151,15 +160,49 @@ impl Error {
         Self::new(Code::FailedPrecondition, message)
     }
 
-    /// What a stage answered, seen from the gateway.
+    /// What a stage answered, or what became of the call, seen from its caller.
     pub fn from_status(stage: &str, status: &Status) -> Self {
-        let code = Code::from_grpc(status.code());
-        let message = match code {
-            Code::Unavailable => format!("the {stage} can't be reached; try again"),
+        let message = match status.code() {
+            GrpcCode::Unavailable => format!("the {stage} can't be reached; try again"),
+            _ if is_lost(status) => format!("the {stage} went away before it was done; try again"),
+            GrpcCode::Unauthenticated | GrpcCode::PermissionDenied => {
+                format!("the {stage} does not take calls from here; the server's log says more")
+            }
             _ => format!("{stage}: {}", status.message()),
         };
-        let retry_after = status.get_details_retry_info().and_then(|info| info.retry_delay);
-        Self { code, message, detail: Some(format!("{stage}: {status}")), retry_after }
+        let error = Self::new(code_of_stage(status), message);
+        let told = status.get_details_retry_info().and_then(|info| info.retry_delay);
+        let retry_after = told.or(error.retry_after);
+        Self { detail: Some(bounded(format!("{stage}: {status}"))), retry_after, ..error }
+    }
+}
+
+/// A text without what goes beyond the limit of an error's.
+pub fn bounded(mut text: String) -> String {
+    if text.len() > MAX_TEXT {
+        text.truncate(text.floor_char_boundary(MAX_TEXT));
+        text.push_str("...");
+    }
+    text
+}
+
+/// Of a stage's troubles the client is never the cause: it neither cancelled the call, whose end is still waited for, nor did it
+/// log in there.
+fn code_of_stage(status: &Status) -> Code {
+    match status.code() {
+        _ if is_lost(status) => Code::Unavailable,
+        GrpcCode::Unauthenticated | GrpcCode::PermissionDenied => Code::Internal,
+        code => Code::from_grpc(code),
+    }
+}
+
+/// Whether a call ended without a status of the stage's own: its process died, its connection broke, or it dropped the call.
+/// tonic then makes a status from the connection's error, which is the source, or says UNKNOWN, which no stage says.
+fn is_lost(status: &Status) -> bool {
+    match status.code() {
+        GrpcCode::Cancelled | GrpcCode::Unknown => true,
+        GrpcCode::Internal | GrpcCode::ResourceExhausted => status.source().is_some(),
+        _ => false,
     }
 }
 
@@ -207,6 +250,31 @@ mod tests {
         assert_eq!(back.code, Code::ResourceExhausted);
         assert_eq!(back.retry_after, Some(Duration::from_millis(1500)));
         assert_eq!(back.message, "prior: full");
+    }
+
+    #[test]
+    fn what_a_stage_did_is_never_the_clients_doing() {
+        let broken = Status::from_error(Box::new(std::io::Error::other("broken pipe")));
+        let (cancelled, nothing) = (Status::cancelled("h2"), Status::unknown("no trailers"));
+        for status in [broken, cancelled, nothing, Status::unavailable("10.0.0.3 is down")] {
+            let error = Error::from_status("decoder", &status);
+            assert_eq!(error.code, Code::Unavailable, "{status}");
+            assert_eq!(error.retry_after, Some(RETRY_UNAVAILABLE), "{status}");
+            assert!(error.message.ends_with("; try again"), "{}", error.message);
+        }
+        for status in [Status::unauthenticated("no token"), Status::permission_denied("not you")] {
+            assert_eq!(Error::from_status("decoder", &status).code, Code::Internal, "{status}");
+        }
+        let failed = Error::from_status("decoder", &Status::internal("the decoder failed"));
+        assert_eq!((failed.code, failed.retry_after), (Code::Internal, None));
+    }
+
+    #[test]
+    fn what_a_client_sent_is_not_repeated_without_end() {
+        let error = Error::wrong_space("image_embedding", &"é".repeat(1 << 20), "a");
+        assert!(error.message.len() <= MAX_TEXT + 3, "{}", error.message.len());
+        assert!(error.message.starts_with("image_embedding: the embedding is of CLIP space `é"));
+        assert_eq!(bounded("short".to_owned()), "short");
     }
 
     #[test]

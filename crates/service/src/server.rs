@@ -1,20 +1,28 @@
 //! A server of gRPC, and of HTTP beside it: health, reflection, request context, metrics, and an end that comes.
 
 use std::convert::Infallible;
-use std::future::Future;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use axum::Router;
-use tokio::net::TcpListener;
+use axum::extract::Request;
+use http::Uri;
+use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
 use tonic::server::NamedService;
-use tonic::service::RoutesBuilder;
+use tonic::service::{Routes, RoutesBuilder};
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
-use crate::observe;
+use crate::bodies::Bodies;
+use crate::connections::Acceptor;
+use crate::contracts::DESCRIPTOR_SETS;
+use crate::door::{self, Door, DoorArgs, Rooms};
+use crate::limits::Limits;
+use crate::port::Port;
+use crate::{CutOff, descriptors, observe};
 
 /// The largest message any server or client takes: a tensor of 64 MiB with room for the rest.
 pub const MAX_MESSAGE_BYTES: usize = 72 << 20;
@@ -32,12 +40,21 @@ pub struct Services {
     routes: RoutesBuilder,
     names: Vec<&'static str>,
     http: Router,
+    paths: Vec<String>,
+    urls: Vec<Uri>,
+    cut_off: CutOff,
 }
 
 impl Services {
     /// None yet.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// None yet, which will be cut off together with these.
+    #[must_use]
+    pub fn sibling(&self) -> Self {
+        Self { cut_off: self.cut_off.clone(), ..Self::default() }
     }
 
     /// Adds a generated server.
@@ -59,44 +76,108 @@ impl Services {
     }
 
     /// Adds plain HTTP routes beside the gRPC services, outside their middleware. A call in the same process can't reach them.
+    /// `paths` are those that a client may have meant whose path is wrong.
     #[must_use]
-    pub fn with_http(mut self, routes: Router) -> Self {
+    pub fn with_http(mut self, routes: Router, paths: Vec<String>) -> Self {
         self.http = self.http.merge(routes);
+        self.paths.extend(paths);
+        self
+    }
+
+    /// Adds an address that clients reach this server at: its host and its pages are the server's own.
+    #[must_use]
+    pub fn reached_at(mut self, url: Uri) -> Self {
+        self.urls.push(url);
         self
     }
 
     /// The gRPC services as a router, with request context and metrics. Clients in the same process call it directly.
     pub fn router(self) -> Router {
-        observe(self.routes.routes().into_axum_router())
+        observe(self.routes.routes().into_axum_router(), self.cut_off)
     }
 
-    /// Serves until `shutdown` resolves; then readiness goes off, running requests get `drain` to finish, and what is
-    /// left is cut off.
+    /// What is behind the door of a server: these services, and reflection.
+    fn rooms(mut self) -> anyhow::Result<Rooms> {
+        add_reflection(&mut self.routes, &self.names)?;
+        let services: Vec<_> = self.names.iter().copied().chain(SHARED_SERVICES).collect();
+        let (names, paths) = (self.names.clone(), self.paths.clone());
+        let http = std::mem::take(&mut self.http)
+            .fallback(async move |request: Request| door::not_found(&request, &names, &paths));
+        let urls = std::mem::take(&mut self.urls);
+        let has_http = !self.paths.is_empty();
+        Ok(Rooms { services, has_http, http, urls, grpc: self.router() })
+    }
+}
+
+/// A server whose port is bound and whose door is shut: it says that it is starting.
+pub(crate) struct Server {
+    address: SocketAddr,
+    door: Door,
+    acceptor: Acceptor,
+    health: HealthReporter,
+    cut_offs: Vec<CutOff>,
+    names: Vec<&'static str>,
+}
+
+impl Server {
+    /// Serves at a port, in tasks of its own.
     ///
     /// # Errors
-    /// The health or reflection service can't be built, or the listener fails.
-    pub async fn serve(
-        mut self,
-        listener: TcpListener,
-        shutdown: impl Future<Output = ()> + Send + 'static,
-        drain: Duration,
-    ) -> anyhow::Result<()> {
-        let (reporter, health) = tonic_health::server::health_reporter();
-        for name in self.names.iter().copied().chain(["readiness", "liveness"]) {
-            reporter.set_service_status(name, ServingStatus::Serving).await;
+    /// A flag whose value can't be used.
+    pub(crate) async fn start(port: Port, limits: Limits, args: &DoorArgs) -> anyhow::Result<Self> {
+        let connections = descriptors::provide(limits.connections);
+        let limits = Arc::new(Limits { connections, ..limits });
+        let (health, service) = tonic_health::server::health_reporter();
+        for (name, status) in [
+            ("", ServingStatus::NotServing),
+            ("readiness", ServingStatus::NotServing),
+            ("liveness", ServingStatus::Serving),
+        ] {
+            health.set_service_status(name, status).await;
         }
-        self.routes.add_service(health);
-        add_reflection(&mut self.routes, &self.names)?;
-        let names = std::mem::take(&mut self.names);
-        let http = std::mem::take(&mut self.http);
-        let address = listener.local_addr()?;
-        let has_http = http.has_routes();
-        let router = self.router().merge(http);
-        tracing::info!(%address, "serving");
+        let draining = CancellationToken::new();
+        let bodies = Bodies::new(Arc::clone(&limits), draining.clone());
+        let cut_off = CutOff::default();
+        let health_routes = observe(Routes::new(service).into_axum_router(), cut_off.clone());
+        let door = Door::new(args, port.is_loopback(), health_routes, bodies)?;
+        let address = port.address;
+        let acceptor = Acceptor::start(port.listener, door.app(), limits, draining);
+        tracing::info!(%address, "starting");
+        Ok(Self { address, door, acceptor, health, cut_offs: vec![cut_off], names: Vec::new() })
+    }
+
+    /// Opens the door to `services`.
+    ///
+    /// # Errors
+    /// The reflection service can't be built.
+    pub(crate) async fn open(&mut self, services: Services) -> anyhow::Result<()> {
+        self.names.clone_from(&services.names);
+        self.cut_offs.push(services.cut_off.clone());
+        let rooms = services.rooms()?;
+        let has_http = rooms.has_http;
+        self.door.open(rooms)?;
+        self.report(ServingStatus::Serving).await;
+        tracing::info!(address = %self.address, "serving");
         if has_http {
-            tracing::info!("open {} in a browser", page_url(address));
+            tracing::info!("open {} in a browser", page_url(self.address));
         }
-        run(router, listener, end(shutdown, reporter, names), drain).await
+        Ok(())
+    }
+
+    /// Takes readiness back, gives running requests `patience` to finish, and cuts off what is left with UNAVAILABLE.
+    pub(crate) async fn drain(self, patience: Duration) {
+        self.report(ServingStatus::NotServing).await;
+        tracing::info!(seconds = patience.as_secs_f64(), "draining");
+        let farewell = || self.cut_offs.iter().for_each(CutOff::cut);
+        if !self.acceptor.drain(patience, farewell).await {
+            tracing::warn!("cut off requests that did not finish in time");
+        }
+    }
+
+    async fn report(&self, status: ServingStatus) {
+        for name in self.names.iter().copied().chain(["", "readiness"]) {
+            self.health.set_service_status(name, status).await;
+        }
     }
 }
 
@@ -114,9 +195,10 @@ fn page_url(mut address: SocketAddr) -> String {
 /// The contracts of all servers are known to each, but it lists only what it serves.
 fn add_reflection(routes: &mut RoutesBuilder, names: &[&'static str]) -> anyhow::Result<()> {
     let builder = || {
-        let builder = tonic_reflection::server::Builder::configure()
-            .register_encoded_file_descriptor_set(unclip_proto::FILE_DESCRIPTOR_SET)
-            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET);
+        let builder = tonic_reflection::server::Builder::configure();
+        let builder = DESCRIPTOR_SETS
+            .iter()
+            .fold(builder, |builder, set| builder.register_encoded_file_descriptor_set(set));
         names.iter().chain(&SHARED_SERVICES).fold(builder, |builder, name| builder.with_service_name(*name))
     };
     routes.add_service(builder().build_v1().context("reflection v1")?);
@@ -125,66 +207,66 @@ fn add_reflection(routes: &mut RoutesBuilder, names: &[&'static str]) -> anyhow:
     Ok(())
 }
 
-/// Waits for the shutdown and takes readiness back, so that no new work is sent here.
-async fn end(shutdown: impl Future<Output = ()>, reporter: HealthReporter, names: Vec<&'static str>) {
-    shutdown.await;
-    for name in names.into_iter().chain(["", "readiness"]) {
-        reporter.set_service_status(name, ServingStatus::NotServing).await;
-    }
-}
-
-/// An open stream would keep a graceful shutdown waiting for ever: `drain` bounds it.
-async fn run(
-    router: Router,
-    listener: TcpListener,
-    shutdown: impl Future<Output = ()> + Send + 'static,
-    drain: Duration,
-) -> anyhow::Result<()> {
-    let (stopping, stopped) = tokio::sync::oneshot::channel();
-    let shutdown = async move {
-        shutdown.await;
-        tracing::info!(seconds = drain.as_secs_f64(), "draining");
-        let _ = stopping.send(());
-    };
-    let cap = async move {
-        if stopped.await.is_err() {
-            // The server ended by itself.
-            std::future::pending::<()>().await;
-        }
-        tokio::time::sleep(drain).await;
-    };
-    tokio::select! {
-        result = axum::serve(listener, router).with_graceful_shutdown(shutdown) => result.context("serving"),
-        () = cap => {
-            tracing::warn!("cutting off requests that did not finish in time");
-            Ok(())
-        }
-    }
-}
-
-/// Resolves at Ctrl-C or SIGTERM.
-pub async fn shutdown_signal() {
-    let terminate = async {
-        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
-            Ok(mut signal) => {
-                signal.recv().await;
-            }
-            Err(_) => std::future::pending().await,
-        }
-    };
-    tokio::select! {
-        result = tokio::signal::ctrl_c() => {
-            if result.is_err() {
-                std::future::pending::<()>().await;
-            }
-        }
-        () = terminate => {}
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpStream;
+    use tonic_health::pb::HealthCheckRequest;
+    use tonic_health::pb::health_check_response::ServingStatus as Status;
+    use tonic_health::pb::health_client::HealthClient;
+    use tonic_types::StatusExt as _;
+    use unclip_proto::v1::DecoderServiceGetModelInfoRequest;
+    use unclip_proto::v1::decoder_service_client::DecoderServiceClient;
+
     use super::*;
+
+    async fn start() -> Server {
+        let port = Port::bind("--listen", (Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+        let door = DoorArgs { allow_host: Vec::new(), allow_origin: Vec::new() };
+        Server::start(port, Limits::for_metrics(), &door).await.unwrap()
+    }
+
+    async fn get(server: &Server, path: &str) -> String {
+        let mut stream = TcpStream::connect(server.address).await.unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    }
+
+    #[tokio::test]
+    async fn a_server_says_that_it_starts_until_it_is_ready() {
+        let mut server = start().await;
+        let channel = tonic::transport::Endpoint::from_shared(format!("http://{}", server.address)).unwrap();
+        let channel = channel.connect_lazy();
+        let mut health = HealthClient::new(channel.clone());
+        let asked = |name: &str| HealthCheckRequest { service: name.to_owned() };
+        for (name, status) in
+            [("", Status::NotServing), ("readiness", Status::NotServing), ("liveness", Status::Serving)]
+        {
+            let answer = health.check(asked(name)).await.unwrap().into_inner();
+            assert_eq!(answer.status(), status, "{name}");
+        }
+        let mut watch = health.watch(asked("readiness")).await.unwrap().into_inner();
+        assert_eq!(watch.message().await.unwrap().unwrap().status(), Status::NotServing);
+
+        let answer = get(&server, "/v1/models").await;
+        assert!(answer.starts_with("HTTP/1.1 503") && answer.contains("retry-after: 1"), "{answer}");
+        assert!(answer.contains("\"code\":\"starting\""), "{answer}");
+        let answer = get(&server, "/").await;
+        assert!(answer.starts_with("HTTP/1.1 503") && answer.contains("refresh: 1"), "{answer}");
+        let mut decoder = DecoderServiceClient::new(channel);
+        let status = decoder.get_model_info(DecoderServiceGetModelInfoRequest {}).await.unwrap_err();
+        assert_eq!(status.code(), tonic::Code::Unavailable);
+        assert!(status.get_details_retry_info().is_some());
+
+        server.open(Services::new()).await.unwrap();
+        assert_eq!(watch.message().await.unwrap().unwrap().status(), Status::Serving);
+        assert!(get(&server, "/").await.starts_with("HTTP/1.1 404"));
+        server.drain(Duration::from_secs(60)).await;
+        assert_eq!(watch.message().await.unwrap().unwrap().status(), Status::NotServing);
+    }
 
     #[test]
     fn the_page_can_be_clicked() {

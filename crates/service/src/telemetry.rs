@@ -5,8 +5,10 @@ use std::net::SocketAddr;
 
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
-use metrics_exporter_prometheus::PrometheusBuilder;
 use tracing_subscriber::EnvFilter;
+
+use crate::redact::RedactedStderr;
+use crate::{listen_address, metrics_port};
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -23,13 +25,13 @@ pub enum LogFormat {
 pub struct TelemetryArgs {
     /// Which log lines to write, to standard error: a level (error, warn, info, debug, trace), or levels by module as in
     /// `info,unclip_engine=debug`. Absent: info for servers, warn for other commands
-    #[arg(long, env = "UNCLIP_LOG", value_name = "FILTER")]
+    #[arg(long, env = "UNCLIP_LOG", value_parser = filter, value_name = "FILTER")]
     pub log: Option<String>,
     /// How log lines look
     #[arg(long, env = "UNCLIP_LOG_FORMAT", value_enum, default_value = "text")]
     pub log_format: LogFormat,
     /// Address for Prometheus to scrape, as 0.0.0.0:9090. Absent: no metrics
-    #[arg(long, env = "UNCLIP_METRICS_LISTEN", value_name = "HOST:PORT")]
+    #[arg(long, env = "UNCLIP_METRICS_LISTEN", value_parser = listen_address, value_name = "HOST:PORT")]
     pub metrics_listen: Option<SocketAddr>,
 }
 
@@ -47,18 +49,19 @@ impl TelemetryArgs {
         let logs = tracing_subscriber::fmt()
             .with_env_filter(filter)
             .with_ansi(std::io::stderr().is_terminal())
-            .with_writer(std::io::stderr);
+            .with_writer(RedactedStderr);
         match self.log_format {
             LogFormat::Text => logs.try_init(),
             LogFormat::Json => logs.json().flatten_event(true).try_init(),
         }
         .map_err(|error| anyhow::anyhow!("logging can't start: {error}"))?;
-        if let Some(address) = self.metrics_listen {
-            PrometheusBuilder::new()
-                .with_http_listener(address)
-                .install()
-                .with_context(|| format!("--metrics-listen: {address} can't be bound"))?;
-        }
-        Ok(())
+        self.metrics_listen.map_or(Ok(()), metrics_port::serve)
     }
+}
+
+/// Refuses what is no filter.
+fn filter(text: &str) -> Result<String, String> {
+    EnvFilter::try_new(text).map(|_| text.to_owned()).map_err(|error| {
+        format!("{error}; give a level (error, warn, info, debug, trace), or levels by module as in info,unclip_engine=debug")
+    })
 }

@@ -10,7 +10,8 @@ use tonic::{ConnectError, Status, TimeoutExpired};
 use tower::util::BoxCloneSyncService;
 use tower::{BoxError, ServiceExt};
 
-use crate::{Code, Error, Services};
+use crate::redact::redacted_url;
+use crate::{Code, Error, Services, server_url};
 
 /// A way to a stage.
 pub type Transport = BoxCloneSyncService<http::Request<Body>, http::Response<Body>, TransportError>;
@@ -20,31 +21,37 @@ pub type Transport = BoxCloneSyncService<http::Request<Body>, http::Response<Bod
 #[error("{0}")]
 pub struct TransportError(#[source] BoxError);
 
+impl TransportError {
+    pub(crate) fn new(error: impl Into<BoxError>) -> Self {
+        Self(error.into())
+    }
+}
+
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The way to a server at `address`, as `http://host:port`. It connects at the first call and again after a loss.
+/// The time between two pings, and how long one may stay without an answer: then the host is gone without a word, and the
+/// next call connects anew.
+const KEEP_ALIVE: Duration = Duration::from_secs(10);
+
+/// The way to a server at `address`, see [`server_url`]. It connects at the first call and again after a loss.
 ///
 /// # Errors
 /// `flag` with an address that does not parse.
 pub fn connect(flag: &str, address: &str) -> Result<Transport, Error> {
-    let endpoint = Endpoint::from_shared(address.to_owned())
-        .ok()
-        .filter(|endpoint| endpoint.uri().scheme_str().is_some_and(|scheme| scheme.starts_with("http")))
-        .ok_or_else(|| {
-            Error::new(
-                Code::InvalidArgument,
-                format!("{flag}: `{address}` is no address; give http://HOST:PORT"),
-            )
-        })?;
+    let refuse = |reason: String| {
+        Error::new(Code::InvalidArgument, format!("{flag}: `{}`: {reason}", redacted_url(address)))
+    };
+    let address = server_url(address).map_err(refuse)?;
+    let endpoint = Endpoint::from_shared(address.clone()).map_err(|error| refuse(error.to_string()))?;
     let channel = endpoint
         .connect_timeout(CONNECT_TIMEOUT)
         .tcp_nodelay(true)
-        .http2_keep_alive_interval(Duration::from_secs(20))
+        .http2_keep_alive_interval(KEEP_ALIVE)
+        .keep_alive_timeout(KEEP_ALIVE)
         .keep_alive_while_idle(true)
         .initial_stream_window_size(4 << 20)
         .initial_connection_window_size(16 << 20)
         .connect_lazy();
-    let address = address.to_owned();
     let channel = channel.map_err(move |error| TransportError(describe(&address, error)));
     Ok(BoxCloneSyncService::new(channel))
 }

@@ -3,9 +3,11 @@
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
-use clap::Args;
-use unclip_bundle::{Bundle, BundleError, Manifest};
+use clap::{Args, ValueEnum};
+use unclip_bundle::{Bundle, BundleError, Manifest, Stage};
 use unclip_engine::{ComputePermit, EngineConfig};
+
+use crate::StageInfo;
 
 /// Which model, and how many threads.
 #[derive(Clone, Debug, Args)]
@@ -20,12 +22,18 @@ pub struct BundleArgs {
 }
 
 impl BundleArgs {
-    /// Opens the bundle with what `unclip import` has written.
+    /// Opens the bundle for a stage, with what the stage can say of itself so far: that its files are still those which
+    /// `unclip import` found good.
     ///
     /// # Errors
-    /// No bundle, or one that has not been imported.
-    pub fn open(&self) -> Result<(Bundle, Manifest), BundleError> {
-        open(&self.bundle)
+    /// No bundle, one without the stage, or one that has not been imported or has changed since.
+    pub fn open(&self, stage: Stage) -> Result<(Bundle, StageInfo), BundleError> {
+        let bundle = Bundle::open(&self.bundle)?;
+        bundle.require(stage)?;
+        let manifest = Manifest::read(&self.bundle)?;
+        let bundle = bundle.with_variant(manifest.variant.clone());
+        let info = StageInfo::new(stage, manifest.verified(&bundle, stage)?, &manifest.space);
+        Ok((bundle, info))
     }
 
     /// Threads of one operation.
@@ -35,23 +43,27 @@ impl BundleArgs {
     }
 }
 
-fn open(root: &Path) -> Result<(Bundle, Manifest), BundleError> {
-    let bundle = Bundle::open(root)?;
-    let manifest = Manifest::read(root)?;
-    Ok((bundle, manifest))
-}
-
 /// Where a network computes.
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Device")]
 pub struct DeviceArgs {
     /// Device: auto (the first GPU, else the CPU), cpu or cuda:N
-    #[arg(long, env = "UNCLIP_DEVICE", default_value = "auto", value_name = "DEVICE")]
+    #[arg(long, env = "UNCLIP_DEVICE", value_parser = device, default_value = "auto", value_name = "DEVICE")]
     pub device: String,
     /// What networks compute in: auto (bf16 where the device is fast at it, else f32), f32, bf16 or, on a GPU, f16.
     /// Samplers compute in f32 always
-    #[arg(long, env = "UNCLIP_DTYPE", default_value = "auto", value_name = "DTYPE")]
+    #[arg(long, env = "UNCLIP_DTYPE", value_parser = ["auto", "f32", "bf16", "f16"], hide_possible_values = true, default_value = "auto", value_name = "DTYPE")]
     pub dtype: String,
+}
+
+/// Refuses what names no device. Whether it is there is for the network to find out.
+fn device(text: &str) -> Result<String, String> {
+    let index = text.strip_prefix("cuda:").map(str::parse::<u32>);
+    match text {
+        "auto" | "cpu" | "cuda" => Ok(text.to_owned()),
+        _ if index.is_some_and(|index| index.is_ok()) => Ok(text.to_owned()),
+        _ => Err("supported are auto, cpu and cuda:N".to_owned()),
+    }
 }
 
 /// Limits of a stage's engine.
@@ -67,17 +79,45 @@ pub struct EngineArgs {
     /// The most samples that wait; beyond that requests are refused with RESOURCE_EXHAUSTED
     #[arg(long, env = "UNCLIP_MAX_QUEUE", default_value = "256", value_name = "N")]
     pub max_queue: NonZeroUsize,
+    /// Whether a sample has the same bits whoever shares its forward passes. Where a device's kernels round by the number of
+    /// samples in a pass, requests then have passes of their own
+    #[arg(long, env = "UNCLIP_BATCH_INVARIANT", value_enum, default_value_t, value_name = "WHEN")]
+    pub batch_invariant: BatchInvariant,
+}
+
+/// When a sample must have the same bits whoever shares its forward passes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum BatchInvariant {
+    /// On the CPU, where it costs little
+    #[default]
+    Auto,
+    /// Always
+    On,
+    /// Never
+    Off,
+}
+
+impl BatchInvariant {
+    /// Whether it holds on a device, `cpu` or `cuda:N`.
+    fn on(self, device: &str) -> bool {
+        match self {
+            Self::Auto => device == "cpu",
+            Self::On => true,
+            Self::Off => false,
+        }
+    }
 }
 
 impl EngineArgs {
-    /// The engine's configuration.
-    pub fn config(&self, name: &str, permit: ComputePermit) -> EngineConfig {
+    /// The configuration of an engine on a device.
+    pub fn config(&self, name: &str, device: &str, permit: ComputePermit) -> EngineConfig {
         EngineConfig {
             name: name.to_owned(),
             max_lanes: self.max_batch.get(),
             max_rows: self.max_active.get(),
             queue: self.max_queue.get(),
             permit,
+            batch_invariant: self.batch_invariant.on(device),
         }
     }
 }

@@ -7,7 +7,7 @@ use unclip_engine::{
     ComputePermit, DenoiseError, Denoiser, Engine, Finished, Job, JobHandle, Start, StartError,
 };
 use unclip_proto::v1::{Checkpoint, Keep, NoisePosition, SamplingOptions, StreamOptions, Tensor};
-use unclip_proto::{FieldError, STEPS, Sampling, SamplingDefaults, required};
+use unclip_proto::{FieldError, Maker, STEPS, Sampling, SamplingDefaults, required};
 use unclip_service::{Error, RequestContext};
 
 use crate::job::{JobOptions, noise_message, start};
@@ -69,8 +69,8 @@ pub struct Inversion {
 pub struct Inverted {
     /// x_T, `[3, height, width]`.
     pub x_t: Tensor,
-    /// Fingerprint of the model that made it.
-    pub model_fingerprint: String,
+    /// What made it.
+    pub maker: Maker,
 }
 
 /// Steps of an inversion, unless given (arXiv 2010.02502, section 5.4, takes 10 to 1000).
@@ -85,8 +85,8 @@ pub struct Picture {
     pub image: Tensor,
     /// Where its generator stands.
     pub noise: NoisePosition,
-    /// Fingerprint of the model that made it.
-    pub model_fingerprint: String,
+    /// What made it.
+    pub maker: Maker,
 }
 
 impl<C: Send + 'static> DiffusionStage<C> {
@@ -102,7 +102,7 @@ impl<C: Send + 'static> DiffusionStage<C> {
         build: impl FnOnce() -> Result<D, DenoiseError> + Send + 'static,
     ) -> Result<Self, StartError> {
         spec.info.model.sampling_defaults = Some(spec.defaults.to_message());
-        let engine = Engine::start(args.config(spec.name, permit), build).await?;
+        let engine = Engine::start(args.config(spec.name, &spec.info.model.device, permit), build).await?;
         Ok(Self { spec, engine })
     }
 
@@ -138,6 +138,11 @@ impl<C: Send + 'static> DiffusionStage<C> {
         JobOptions::new(&self.spec.scheduler, sampling, sample_len, stream, context)
     }
 
+    /// How many samples of one request fit.
+    pub fn places(&self) -> usize {
+        self.engine.places()
+    }
+
     /// Queues a job.
     ///
     /// # Errors
@@ -165,11 +170,11 @@ impl<C: Send + 'static> DiffusionStage<C> {
         let options = self.options(sampling, shape.iter().product(), stream.as_ref(), context)?.keeping(edit);
         let start = start(noise.as_ref(), x_t.as_ref(), resume.as_ref(), &shape, options.steps()).await?;
         let handle = self.submit(options.job(condition, start))?;
-        let model_fingerprint = self.info().fingerprint();
+        let maker = self.info().maker();
         let result = move |finished: Finished| {
             let pixels: Vec<f32> = finished.sample.iter().map(|value| pixel(*value)).collect();
             let image = Tensor::from_f32(&shape, &pixels);
-            M::from(Picture { image, noise: noise_message(finished.noise), model_fingerprint })
+            M::from(Picture { image, noise: noise_message(finished.noise), maker })
         };
         Ok(forward(self.name(), handle, shape.to_vec(), M::from, result))
     }
@@ -197,9 +202,9 @@ impl<C: Send + 'static> DiffusionStage<C> {
         // An inversion draws nothing.
         let start = Start::From { x_t, noise: TorchNoise::new(0) };
         let handle = self.submit(options.job(condition, start))?;
-        let model_fingerprint = self.info().fingerprint();
+        let maker = self.info().maker();
         let result = move |finished: Finished| {
-            M::from(Inverted { x_t: Tensor::from_f32(&shape, &finished.sample), model_fingerprint })
+            M::from(Inverted { x_t: Tensor::from_f32(&shape, &finished.sample), maker })
         };
         Ok(forward(self.name(), handle, shape.to_vec(), M::from, result))
     }

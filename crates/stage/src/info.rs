@@ -1,8 +1,8 @@
 //! What a stage says of itself.
 
-use unclip_bundle::{Bundle, BundleError, Manifest};
+use unclip_bundle::{EmbeddingSpace, Stage};
 use unclip_proto::v1::{Embedding, ModelInfo, Tensor, TextEncoding};
-use unclip_proto::{FieldError, PlainText, TextShape, required};
+use unclip_proto::{FieldError, Maker, PlainText, TextShape, required};
 use unclip_service::Error;
 
 /// A stage's model info, and the checks on what other stages send it.
@@ -13,21 +13,18 @@ pub struct StageInfo {
 }
 
 impl StageInfo {
-    /// The info of a stage of an imported bundle, on the CPU in f32, without sizes yet.
-    ///
-    /// # Errors
-    /// The bundle has no such stage.
-    pub fn new(stage: &str, bundle: &Bundle, manifest: &Manifest) -> Result<Self, BundleError> {
+    /// The info of a stage, on the CPU in f32, without sizes yet.
+    pub fn new(stage: Stage, fingerprint: &str, space: &EmbeddingSpace) -> Self {
         let model = ModelInfo {
-            stage: stage.to_owned(),
-            fingerprint: manifest.stage(bundle.root(), stage)?.to_owned(),
-            space: manifest.space.0.clone(),
+            stage: stage.name().to_owned(),
+            fingerprint: fingerprint.to_owned(),
+            space: space.0.clone(),
             device: "cpu".to_owned(),
             dtype: "f32".to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             ..Default::default()
         };
-        Ok(Self { model })
+        Self { model }
     }
 
     /// Where it runs and in what it computes.
@@ -66,9 +63,9 @@ impl StageInfo {
         [3, self.model.height as usize, self.model.width as usize]
     }
 
-    /// The fingerprint of the stage's model.
-    pub fn fingerprint(&self) -> String {
-        self.model.fingerprint.clone()
+    /// What stands in the stage's results for whoever made them.
+    pub fn maker(&self) -> Maker {
+        Maker::from(&self.model)
     }
 
     /// The sizes of a text encoding that this stage takes.

@@ -41,7 +41,8 @@ impl JobOptions {
             |error: unclip_diffusion::Error| Error::new(Code::InvalidArgument, format!("options: {error}"));
         let sampler = match sampling.sampler {
             Sampler::Ddim => {
-                unclip_diffusion::Sampler::Ddim(DdimSampler::new(scheduler, sampling.eta).map_err(invalid)?)
+                let ddim = DdimSampler::new(scheduler, sampling.eta).map_err(invalid)?;
+                unclip_diffusion::Sampler::Ddim(ddim.with_clamped_epsilon(sampling.clamped_epsilon))
             }
             Sampler::Unclip | Sampler::Unspecified => {
                 unclip_diffusion::Sampler::UnClip(UnClipSampler::new(scheduler).map_err(invalid)?)

@@ -11,7 +11,7 @@ mod messages;
 mod stream;
 mod worker;
 
-pub use args::{BundleArgs, DeviceArgs, EngineArgs, NetworkArgs, OnnxRuntimeArgs};
+pub use args::{BatchInvariant, BundleArgs, DeviceArgs, EngineArgs, NetworkArgs, OnnxRuntimeArgs};
 pub use branches::Branches;
 pub use diffusion::{DiffusionSpec, DiffusionStage, Inversion, Inverted, Picture, PictureRequest, defaults};
 pub use errors::{job_error, submit_error};

@@ -1,6 +1,7 @@
 //! Events and pictures as the messages of the picture stages. Decoder and upsampler stream the same things in messages of
 //! their own.
 
+use unclip_proto::Maker;
 use unclip_proto::v1::{
     DecodeResponse, DecodeResult, InvertResponse, InvertResult, UpsampleResponse, UpsampleResult,
     decode_response, invert_response, upsample_response,
@@ -25,8 +26,9 @@ macro_rules! picture_messages {
         impl From<Picture> for $response {
             fn from(picture: Picture) -> Self {
                 use $event as Event;
-                let Picture { image, noise, model_fingerprint } = picture;
-                let result = $result { image: Some(image), noise: Some(noise), model_fingerprint };
+                let Picture { image, noise, maker: Maker { fingerprint, dtype } } = picture;
+                let (image, noise) = (Some(image), Some(noise));
+                let result = $result { image, noise, model_fingerprint: fingerprint, dtype };
                 Self { event: Some(Event::Result(result)) }
             }
         }
@@ -48,8 +50,8 @@ impl From<StreamEvent> for InvertResponse {
 }
 
 impl From<Inverted> for InvertResponse {
-    fn from(Inverted { x_t, model_fingerprint }: Inverted) -> Self {
-        let result = InvertResult { x_t: Some(x_t), model_fingerprint };
+    fn from(Inverted { x_t, maker: Maker { fingerprint, dtype } }: Inverted) -> Self {
+        let result = InvertResult { x_t: Some(x_t), model_fingerprint: fingerprint, dtype };
         Self { event: Some(invert_response::Event::Result(result)) }
     }
 }

@@ -1,6 +1,10 @@
 /** The gateway's calls, as JSON. See docs/http.md. */
 
-const BASE = "/api/unclip.v1.UnclipService/";
+/** The page may be below a path of its host: the calls are beside it. */
+const BASE = new URL("../../api/unclip.v1.UnclipService/", import.meta.url).href;
+
+/** A method's whole address. */
+export const urlOf = (method) => BASE + method;
 
 /** What the server refused with, or why it could not be asked. */
 export class ApiError extends Error {
@@ -29,7 +33,7 @@ export async function ask(method, request, signal) {
 
 async function post(method, request, signal) {
   const init = { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(request), signal };
-  const response = await fetch(BASE + method, init).catch((error) => {
+  const response = await fetch(urlOf(method), init).catch((error) => {
     if (error.name === "AbortError") throw error;
     throw new ApiError({ code: "UNAVAILABLE", message: "The server can't be reached. Is it still running?" });
   });

@@ -25,9 +25,8 @@ function stageName({ stage }) {
   return name[0].toUpperCase() + name.slice(1);
 }
 
-function stageLine({ steps, sampler, guidanceScale, eta, dtype, cached, seconds }) {
-  const parts = steps ? [
-    `${steps} steps`, sampler === "SAMPLER_DDIM" ? `DDIM, eta ${eta ?? 0}` : "unCLIP", `guidance ${guidanceScale}`,
-  ] : [];
+function stageLine({ steps, sampler, guidanceScale, eta, clampedEpsilon, dtype, cached, seconds }) {
+  const ddim = `DDIM, eta ${eta ?? 0}${clampedEpsilon ? "" : ", unclamped"}`;
+  const parts = steps ? [`${steps} steps`, sampler === "SAMPLER_DDIM" ? ddim : "unCLIP", `guidance ${guidanceScale}`] : [];
   return [...parts, dtype, cached ? "from the cache" : `${seconds.toFixed(2)} s`].join(", ");
 }

@@ -16,9 +16,6 @@ export function compact(object) {
   return entries.length ? Object.fromEntries(entries) : undefined;
 }
 
-/** DDIM without noise or guidance, as an inversion needs it on its way back. */
-export const wayBack = (steps, eta) => compact({ steps, guidanceScale: 1, sampler: "SAMPLER_DDIM", eta });
-
 /** GenerateImage, out of the form under the prompt. */
 export function generation(values) {
   return {
@@ -40,10 +37,12 @@ export function generation(values) {
   };
 }
 
-/** Where a frame stands in the latent space: its receipt's latents where it has both, else the picture. */
+/** Where a frame stands in the latent space: its receipt's latents where they alone made it, else the picture. */
 export function latentOf(frame) {
   const { imageEmbedding, xT } = frame.receipt ?? {};
-  return imageEmbedding && xT ? { imageEmbedding, xT } : { image: frame.base64 };
+  const decoder = frame.receipt && sampling(frame.receipt, "DECODER");
+  const determined = decoder?.sampler === "SAMPLER_DDIM" && !decoder.eta;
+  return imageEmbedding && xT && determined ? { imageEmbedding, xT, decoder } : { image: frame.base64 };
 }
 
 /** The call that makes one finished picture again: `{ method, request }`; none for an upload. */
@@ -69,5 +68,6 @@ function sampling(receipt, name) {
   const stage = receipt.stages.find((stage) => stage.stage === `STAGE_${name}`);
   if (!stage) return undefined;
   const guidanceScale = name === "UPSAMPLER" ? undefined : stage.guidanceScale;
-  return compact({ steps: stage.steps, guidanceScale, sampler: stage.sampler, eta: stage.eta });
+  const clampedEpsilon = stage.sampler === "SAMPLER_DDIM" ? Boolean(stage.clampedEpsilon) : undefined;
+  return compact({ steps: stage.steps, guidanceScale, sampler: stage.sampler, eta: stage.eta, clampedEpsilon });
 }

@@ -1,9 +1,9 @@
 /** A call as text: for a shell, and for Python without any package. */
 
+import { urlOf } from "./api.js";
+
 /** JSON that can stand in a here-document and in Python's raw strings alike. */
 const literal = (request) => JSON.stringify(request).replaceAll("'", "\\u0027");
-
-const urlOf = (method) => `${location.origin}/api/unclip.v1.UnclipService/${method}`;
 
 /** A POSIX shell command that writes the picture to `file`. */
 export function curl({ method, request }, file) {

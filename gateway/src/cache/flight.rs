@@ -4,10 +4,11 @@ use std::collections::HashMap;
 use std::fmt;
 use std::future::Future;
 use std::hash::Hash;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use futures::FutureExt;
 use futures::future::{BoxFuture, Shared};
+use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 use tracing::Instrument;
 
@@ -25,7 +26,7 @@ struct Running<K, V> {
 /// The callers own it; it ends with the last of them.
 struct Flight<V> {
     landing: Shared<BoxFuture<'static, Option<V>>>,
-    task: AbortHandle,
+    task: OnceLock<AbortHandle>,
 }
 
 /// How a piece of work ended for a caller.
@@ -66,32 +67,47 @@ where
         }
         let id = running.next_id;
         running.next_id += 1;
-        let departure = Departure { running: Arc::clone(&self.0), key: key.clone(), id };
-        let flight = Arc::new(Flight::start(work, departure));
-        running.flights.insert(key, (id, Arc::downgrade(&flight)));
+        let (landed, flight) = Flight::new();
+        running.flights.insert(key.clone(), (id, Arc::downgrade(&flight)));
+        drop(running);
+        // Without the lock: a runtime that shuts down drops the task at once, and its departure takes the lock.
+        let departure = Departure { running: Arc::clone(&self.0), key, id };
+        flight.start(work, departure, landed);
         (flight, true)
     }
 }
 
 impl<V: Clone + Send + Sync + 'static> Flight<V> {
-    fn start<F, D>(work: F, departure: D) -> Self
+    /// A flight that has not started, and where its result goes.
+    fn new() -> (oneshot::Sender<V>, Arc<Self>) {
+        let (landed, landing) = oneshot::channel();
+        let landing = landing.map(Result::ok).boxed().shared();
+        (landed, Arc::new(Self { landing, task: OnceLock::new() }))
+    }
+
+    fn start<F, D>(&self, work: F, departure: D, landed: oneshot::Sender<V>)
     where
         F: Future<Output = V> + Send + 'static,
         D: Send + 'static,
     {
         let work = async move {
-            // Dropped before the callers have the value, or with the task: whoever comes then starts anew.
-            let _departure = departure;
-            work.await
+            let value = {
+                // Dropped before the callers have the value, or with the task: whoever comes then starts anew.
+                let _departure = departure;
+                work.await
+            };
+            // Callers that are gone are nobody to tell.
+            let _ = landed.send(value);
         };
-        let handle = tokio::spawn(work.in_current_span());
-        Self { task: handle.abort_handle(), landing: handle.map(Result::ok).boxed().shared() }
+        let _ = self.task.set(tokio::spawn(work.in_current_span()).abort_handle());
     }
 }
 
 impl<V> Drop for Flight<V> {
     fn drop(&mut self) {
-        self.task.abort();
+        if let Some(task) = self.task.get() {
+            task.abort();
+        }
     }
 }
 
@@ -127,7 +143,6 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use futures::poll;
-    use tokio::sync::oneshot;
 
     use super::*;
 
@@ -224,6 +239,37 @@ mod tests {
         assert!(matches!(second, Landed { value: None, own: false }));
         let next = flights.run("key", async { 3 }).await;
         assert!(matches!(next, Landed { value: Some(3), own: true }));
+    }
+
+    /// What a process does that ends while it draws.
+    struct CallsWhenDropped(Arc<Numbers>, std::sync::mpsc::Sender<bool>);
+
+    impl Drop for CallsWhenDropped {
+        fn drop(&mut self) {
+            let call = Box::pin(self.0.run("key", async { 1 })).now_or_never();
+            let _ = self.1.send(matches!(call, Some(Landed { value: None, own: true })));
+        }
+    }
+
+    #[test]
+    fn a_runtime_that_shuts_down_is_no_deadlock() {
+        let (told, hears) = std::sync::mpsc::channel();
+        let flights = Arc::new(Numbers::new());
+        let last = CallsWhenDropped(Arc::clone(&flights), told);
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            runtime.block_on(async {
+                tokio::spawn(async move {
+                    let _last = last;
+                    pending::<()>().await;
+                });
+                settle().await;
+            });
+            drop(runtime);
+        });
+        let ended = hears.recv_timeout(std::time::Duration::from_secs(60));
+        assert_eq!(ended, Ok(true), "a call while the runtime shuts down ends without a value");
+        assert!(is_empty(&flights));
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// Separates these hashes from all others. A change of what the fields mean needs another text.
-const CONTEXT: &str = "unclip 2026-11 gateway cache key v1";
+const CONTEXT: &str = "unclip 2026-11 gateway cache key v2";
 
 /// The hash of a list of named fields.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]

@@ -6,8 +6,6 @@
 //!   the request that happened to come first: give it none, and put the deadline around [`Cache::get_or_compute`].
 //! - Redis can fail, hang or hold garbage: that costs the hit and at most one timeout, never the request.
 
-mod breaker;
-mod connection;
 mod envelope;
 mod flight;
 mod key;
@@ -31,7 +29,8 @@ use self::memory::Memory;
 use self::redis::Redis;
 
 pub use self::key::{CacheKey, CacheKeyBuilder};
-pub use self::redis::RedisConfig;
+pub(crate) use self::redis::redis_url;
+pub use self::redis::{RedisConfig, RedisTls};
 
 /// Redis counts in seconds, and moka takes no time without end.
 const MIN_TTL: Duration = Duration::from_secs(1);
@@ -108,6 +107,7 @@ impl Cache {
         if !(MIN_TTL..=MAX_TTL).contains(&config.ttl) {
             return Err(bad_ttl(config.ttl));
         }
+        metric_names::describe();
         let levels = Levels {
             memory: Memory::new(config.memory_bytes, config.ttl),
             redis: config.redis.as_ref().map(Redis::new).transpose()?,
@@ -119,6 +119,9 @@ impl Cache {
     /// The message for `key`, from the cache or else from `compute`. `kind` names the type of the message in keys and
     /// metrics: one kind, one type.
     ///
+    /// `compute` says under which key its message belongs: another one than `key` where another model answered than was
+    /// expected. Nothing is then kept under `key`.
+    ///
     /// # Errors
     /// Those of `compute`.
     pub fn get_or_compute<M, F>(
@@ -129,7 +132,7 @@ impl Cache {
     ) -> impl Future<Output = Result<(M, Source), Error>> + Send
     where
         M: Message + Default + Clone + Send + Sync + 'static,
-        F: Future<Output = Result<M, Error>> + Send + 'static,
+        F: Future<Output = Result<(M, CacheKey), Error>> + Send + 'static,
     {
         let slot = Slot { kind, key };
         // On the heap at once: a call of a stage is tens of kilobytes, and the caller's future would hold them.
@@ -163,22 +166,21 @@ impl Levels {
     async fn load<M, F>(self: Arc<Self>, slot: Slot, compute: F) -> Result<Found, Error>
     where
         M: Message + Default,
-        F: Future<Output = Result<M, Error>>,
+        F: Future<Output = Result<(M, CacheKey), Error>>,
     {
         // Between the caller's look and this one another computation may have ended.
         if let Some(bytes) = self.memory.get(&slot).await {
             return Ok((bytes, Source::Memory));
         }
-        let shared = self.read_shared::<M>(slot).await;
-        let (bytes, source) = match shared {
-            Some(bytes) => (bytes, Source::Redis),
-            None => (Bytes::from(compute.await?.encode_to_vec()), Source::Computed),
-        };
-        self.memory.insert(slot, bytes.clone()).await;
-        if source == Source::Computed {
-            self.write_shared(slot, bytes.clone());
+        if let Some(bytes) = self.read_shared::<M>(slot).await {
+            self.memory.insert(slot, bytes.clone()).await;
+            return Ok((bytes, Source::Redis));
         }
-        Ok((bytes, source))
+        let (message, key) = compute.await?;
+        let (bytes, slot) = (Bytes::from(message.encode_to_vec()), Slot { key, ..slot });
+        self.memory.insert(slot, bytes.clone()).await;
+        self.write_shared(slot, bytes.clone());
+        Ok((bytes, Source::Computed))
     }
 
     /// Garbage counts as a miss; the value that is computed then takes its place.

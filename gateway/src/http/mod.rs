@@ -2,25 +2,29 @@
 //! process: what is checked, limited and cached there holds here too.
 
 mod json;
+mod metric_names;
+mod near;
 mod observe;
 mod openai;
 mod page;
+mod public;
 
 use axum::Router;
 use axum::middleware::from_fn;
-use axum::routing::any_service;
-use unclip_service::{Error, Transport};
+use unclip_service::Transport;
 
+pub(crate) use self::public::Public;
 use crate::HttpArgs;
 
+/// The paths that a client may have meant whose path is wrong.
+pub(crate) fn paths() -> Vec<String> {
+    openai::PATHS.into_iter().map(str::to_owned).chain(json::paths()).collect()
+}
+
 /// The routes of all HTTP interfaces.
-///
-/// # Errors
-/// A flag whose value can't be used.
-pub(crate) fn routes(gateway: &Transport, args: &HttpArgs) -> Result<Router, Error> {
-    let api = openai::routes(gateway, args)?;
-    // A nested router does not see its own address with a slash at the end.
-    let api = Router::new().route("/v1/", any_service(api.clone())).nest("/v1", api);
-    let all = api.merge(json::routes(gateway)).merge(page::routes());
-    Ok(all.layer(from_fn(observe::observe)))
+pub(crate) fn routes(gateway: &Transport, public: &Public, args: &HttpArgs) -> Router {
+    metric_names::describe();
+    let api = openai::routes(gateway, public, args);
+    let all = Router::new().nest("/v1", api).merge(json::routes(gateway)).merge(page::routes(public));
+    all.layer(from_fn(observe::observe))
 }

@@ -18,7 +18,8 @@ const MAX_TEXTS: usize = 64;
 /// The most pictures of one request.
 const MAX_IMAGES: usize = 16;
 
-/// What cosines are multiplied by: its bound, and where CLIP's training ends (arXiv 2103.00020, section 2.5).
+/// What cosines are multiplied by: its bound, and where the training of OpenAI's CLIP ends (arXiv 2103.00020, section 2.5), for
+/// checkpoints that don't say where theirs did.
 const MAX_LOGIT_SCALE: f32 = 1000.0;
 const LOGIT_SCALE: f32 = 100.0;
 
@@ -44,7 +45,7 @@ pub(crate) async fn encode_images(
         return Err(FieldError::new("images", problem).into());
     }
     for (index, file) in request.images.iter().enumerate() {
-        Picture::read(&format!("images[{index}]"), file.clone()).await?;
+        Picture::read(pipeline, &format!("images[{index}]"), file.clone()).await?;
     }
     let embeddings = encode_files(pipeline, context, request.images).await?;
     Ok(UnclipServiceEncodeImageResponse { embeddings })
@@ -57,11 +58,10 @@ pub(crate) async fn classify(
     request: ClassifyRequest,
 ) -> Result<ClassifyResponse, Error> {
     check_texts("labels", &request.labels)?;
-    let scale = request.logit_scale.unwrap_or(LOGIT_SCALE);
-    if !(0.0..=MAX_LOGIT_SCALE).contains(&scale) {
+    if let Some(scale) = request.logit_scale.filter(|scale| !(0.0..=MAX_LOGIT_SCALE).contains(scale)) {
         return Err(FieldError::out_of_range("logit_scale", scale, 0, MAX_LOGIT_SCALE).into());
     }
-    let latent = LatentPlan::read("latent", request.latent, false).await?;
+    let latent = LatentPlan::read(pipeline, "latent", request.latent, false).await?;
     let nobody = Events::channel().0.of_image(0);
     let picture = latent.embedding(pipeline, context, 0, &nobody).await?;
     let labels = embeddings(pipeline, context, &request.labels).await?;
@@ -70,7 +70,9 @@ pub(crate) async fn classify(
         check_same_space(latent.field(), &picture, label)?;
         cosines.push(cosine(&picture, label)?);
     }
-    Ok(ClassifyResponse { probabilities: softmax(&cosines, scale), cosines })
+    let own = pipeline.stages.text_encoder_info().await?.logit_scale;
+    let logit_scale = request.logit_scale.or(own).unwrap_or(LOGIT_SCALE);
+    Ok(ClassifyResponse { probabilities: softmax(&cosines, logit_scale), cosines, logit_scale })
 }
 
 async fn embeddings(
@@ -140,7 +142,7 @@ mod tests {
         let text = check_texts("labels", &vec![String::new(); 65]).unwrap_err().to_string();
         assert_eq!(text, "labels: 65 texts, there must be 1 to 64");
         assert!(check_texts("labels", &[]).is_err());
-        let long = check_texts("labels", &["a".to_owned(), "x".repeat(9000)]).unwrap_err().to_string();
-        assert!(long.starts_with("labels[1]: 9000 bytes"), "{long}");
+        let long = check_texts("labels", &["a".to_owned(), "x".repeat(32_001)]).unwrap_err().to_string();
+        assert!(long.starts_with("labels[1]: 32001 characters"), "{long}");
     }
 }

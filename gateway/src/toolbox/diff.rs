@@ -7,7 +7,7 @@ use unclip_service::{Error, RequestContext};
 use super::frames::{Frame, MAX_FRAMES, draw_in_order};
 use super::interpolate::between_embeddings;
 use super::latent::{LatentPlan, check_same_space, values};
-use super::options::{InversionPlan, reconstructing_plan, settled};
+use super::options::{InversionPlan, inversion_steps, plan, settled, way_back_of};
 use super::stream::{EventStream, run};
 use crate::pipeline::Pipeline;
 use crate::plan::StageFacts;
@@ -27,12 +27,15 @@ pub(crate) async fn diff(
     check_text("from_caption", &request.from_caption)?;
     check_text("to_caption", &request.to_caption)?;
     let thetas = thetas(request.thetas)?;
-    let inversion = InversionPlan::new(request.inversion.as_ref())?;
-    let make = |facts: &StageFacts| reconstructing_plan(request.options.as_ref(), inversion.steps, facts);
+    let options = request.options.as_ref();
+    let inversion = InversionPlan::new(request.inversion.as_ref(), inversion_steps(options))?;
+    let way_back = way_back_of([("latent", request.latent.as_ref())], inversion.steps)?;
+    let make = |facts: &StageFacts| plan(options, None, way_back, facts);
     let plan = settled(&pipeline, &context, false, make).await?;
-    let latent = LatentPlan::read("latent", request.latent, false).await?;
+    let latent = LatentPlan::read(&pipeline, "latent", request.latent, false).await?;
     let captions = [request.from_caption, request.to_caption];
-    Ok(run(
+    run(
+        &context.clone(),
         |events| async move {
             let watch = events.of_image(0);
             let z_i = latent.embedding(&pipeline, &context, plan.seed, &watch).await?;
@@ -51,7 +54,8 @@ pub(crate) async fn diff(
             draw_in_order(&pipeline, &context, (&plan, &texts), "diff", frames, &events).await
         },
         |()| None,
-    ))
+    )
+    .await
 }
 
 /// z_d = norm(z_t - z_t0), at the length of z_i: the paper's embeddings all have length 1, ours have their own.

@@ -7,7 +7,7 @@ use unclip_service::{Error, RequestContext};
 
 use super::frames::{Frame, draw_in_order};
 use super::latent::{LatentPlan, check_same_space, slerp_tensors};
-use super::options::{InversionPlan, STEPS, reconstructing_plan, settled};
+use super::options::{inversion, plan, settled, way_back_of};
 use super::stream::{EventStream, run};
 use crate::pipeline::Pipeline;
 use crate::plan::StageFacts;
@@ -23,19 +23,20 @@ pub(crate) async fn interpolate(
 ) -> Result<EventStream<InterpolateImagesResponse>, Error> {
     let count = frame_count(request.frames)?;
     let blend = blend(request.blend)?;
-    let inversion =
-        request.inversion.as_ref().map(|options| InversionPlan::new(Some(options))).transpose()?;
-    let steps = inversion.map_or(STEPS, |inversion| inversion.steps);
-    let make = |facts: &StageFacts| reconstructing_plan(request.options.as_ref(), steps, facts);
+    let options = request.options.as_ref();
+    let (inversion, steps) = inversion(request.inversion.as_ref(), options)?;
+    let way_back = way_back_of([("from", request.from.as_ref()), ("to", request.to.as_ref())], steps)?;
+    let make = |facts: &StageFacts| plan(options, None, way_back, facts);
     let plan = settled(&pipeline, &context, false, make).await?;
-    let from = LatentPlan::read("from", request.from, true).await?;
-    let to = LatentPlan::read("to", request.to, true).await?;
-    Ok(run(
+    let from = LatentPlan::read(&pipeline, "from", request.from, true).await?;
+    let to = LatentPlan::read(&pipeline, "to", request.to, true).await?;
+    run(
+        &context.clone(),
         |events| async move {
             let watch = events.of_image(0);
             let texts = pipeline.encode(&context, &plan).await?;
             let mut ends = Vec::new();
-            for (latent, seed) in [(&from, plan.seed), (&to, plan.seed + 1)] {
+            for (latent, seed) in [(&from, plan.seed), (&to, plan.seed.wrapping_add(1))] {
                 let embedding = latent.embedding(&pipeline, &context, seed, &watch).await?;
                 let x_t = latent.noise(&pipeline, &context, &texts, &embedding, inversion, &watch).await?;
                 ends.push(End { embedding, x_t, seed });
@@ -44,7 +45,7 @@ pub(crate) async fn interpolate(
                 return Err(Error::internal("the request failed; try again", "not two ends"));
             };
             check_same_space(to.field(), &to_end.embedding, &from_end.embedding)?;
-            let shape = pipeline.stages.decoder_info(&context).await?;
+            let shape = pipeline.stages.decoder_info().await?;
             let shape = [3, shape.height as usize, shape.width as usize];
             let frames = (0..count).map(|index| {
                 let t = share(index, count);
@@ -61,7 +62,8 @@ pub(crate) async fn interpolate(
             draw_in_order(&pipeline, &context, (&plan, &texts), "interpolate", frames, &events).await
         },
         |()| None,
-    ))
+    )
+    .await
 }
 
 /// One end, resolved.

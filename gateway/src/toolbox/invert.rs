@@ -2,6 +2,7 @@
 
 use futures::FutureExt;
 use image::RgbImage;
+use unclip_pictures::{decode_in, fit};
 use unclip_proto::v1::invert_image_response::Event;
 use unclip_proto::v1::invert_response::Event as InvertEvent;
 use unclip_proto::v1::{
@@ -11,10 +12,10 @@ use unclip_proto::v1::{
 use unclip_service::{Error, RequestContext};
 
 use super::latent::{Picture, values};
-use super::options::{InversionPlan, plan, way_back};
+use super::options::{InversionPlan, STEPS, plan, way_back};
 use super::stream::{EventStream, run};
 use crate::events::ImageEvents;
-use crate::picture::{self, FileFormat};
+use crate::picture;
 use crate::pipeline::{Pipeline, Texts, cut_off};
 use crate::plan::StageFacts;
 use crate::stages::names;
@@ -25,16 +26,18 @@ pub(crate) async fn invert(
     context: RequestContext,
     request: InvertImageRequest,
 ) -> Result<EventStream<InvertImageResponse>, Error> {
-    let inversion = InversionPlan::new(request.inversion.as_ref())?;
-    let picture = Picture::read("image", request.image).await?;
-    Ok(run(
+    let inversion = InversionPlan::new(request.inversion.as_ref(), STEPS)?;
+    let picture = Picture::read(&pipeline, "image", request.image).await?;
+    run(
+        &context.clone(),
         |events| async move {
             let events = events.of_image(0);
             let inverted = there_and_back(&pipeline, &context, &picture, inversion, &events).boxed();
-            context.run("pipeline", inverted).await
+            inverted.await
         },
         |result| Some(InvertImageResponse { event: Some(Event::Result(result)) }),
-    ))
+    )
+    .await
 }
 
 async fn there_and_back(
@@ -45,7 +48,8 @@ async fn there_and_back(
     events: &ImageEvents,
 ) -> Result<InvertedImage, Error> {
     let embedding = picture.embedding(pipeline, context).await?;
-    let texts = pipeline.encode(context, &plan(None, None, &StageFacts::UNKNOWN)?).await?.unguided();
+    let plan = plan(None, None, way_back(inversion.steps), &StageFacts::UNKNOWN)?;
+    let texts = pipeline.encode(context, &plan).await?;
     let inverted = run_inversion(pipeline, context, &texts, picture, &embedding, inversion, events).await?;
     let request = DecodeRequest {
         image_embedding: Some(embedding.clone()),
@@ -58,13 +62,14 @@ async fn there_and_back(
     let back = pipeline.run_decoder(context, request, events).await?;
     let reconstructed = values("image", back.image.as_ref())
         .map_err(|error| Error::internal("the decoder's picture is damaged", error))?;
-    let unit: Vec<f32> = reconstructed.iter().map(|value| value.midpoint(1.0)).collect();
-    let [height, width] = inverted.size;
+    let round_trip_error = distance(&inverted.image, &reconstructed);
+    let missing = || Error::internal("the decoder answered without a picture", "no image");
+    let reconstruction = picture::write_signed(&pipeline.pictures, back.image.ok_or_else(missing)?).await?;
     Ok(InvertedImage {
         image_embedding: Some(embedding),
         x_t: Some(inverted.x_t),
-        reconstruction: picture::encode(&unit, height, width, FileFormat::Png)?.into(),
-        round_trip_error: distance(&inverted.image, &reconstructed),
+        reconstruction: reconstruction.into(),
+        round_trip_error,
         decoder: Some(way_back(inversion.steps)),
         model_fingerprint: inverted.model_fingerprint,
     })
@@ -74,8 +79,6 @@ async fn there_and_back(
 pub(super) struct Inverted {
     /// The picture at the decoder's resolution, in [-1, 1].
     image: Vec<f32>,
-    /// Its height and width.
-    size: [u32; 2],
     pub(super) x_t: Tensor,
     model_fingerprint: String,
 }
@@ -90,8 +93,11 @@ pub(super) async fn run_inversion(
     inversion: InversionPlan,
     events: &ImageEvents,
 ) -> Result<Inverted, Error> {
-    let info = pipeline.stages.decoder_info(context).await?;
-    let image = tensor(&unclip_pictures::fit(&picture.pixels, info.width, info.height));
+    let info = pipeline.stages.decoder_info().await?;
+    let fitted = move |picture: unclip_pictures::Picture| {
+        Ok::<_, Error>(tensor(&fit(&picture.pixels, info.width, info.height)))
+    };
+    let image = decode_in(&pipeline.pictures, "image", picture.file.clone(), fitted).await?;
     let request = InvertRequest {
         image: Some(image.clone()),
         image_embedding: Some(embedding.clone()),
@@ -99,16 +105,18 @@ pub(super) async fn run_inversion(
         steps: Some(inversion.steps),
         refinements: Some(inversion.refinements),
     };
-    let mut stream = pipeline.stages.invert(context, request).await?;
+    let ways = events.ways();
+    let call = || pipeline.stages.invert(context, request.clone());
+    let mut stream = ways.decoder.enter(&pipeline.waiting, call).await?;
+    ways.begin();
     loop {
-        let message = stream.message().await.map_err(|status| Error::from_status(names::DECODER, &status))?;
-        match message.map(|message| message.event) {
+        match stream.message().await?.map(|message| message.event) {
             Some(Some(InvertEvent::Progress(progress))) => events.progress(Stage::Inversion, progress),
             Some(Some(InvertEvent::Result(result))) => {
+                ways.decoder.left();
                 let missing = || Error::internal("the decoder answered without x_T", "no x_t");
                 return Ok(Inverted {
                     image: values("image", Some(&image))?,
-                    size: [info.height, info.width],
                     x_t: result.x_t.ok_or_else(missing)?,
                     model_fingerprint: result.model_fingerprint,
                 });
@@ -138,12 +146,10 @@ fn distance(a: &[f32], b: &[f32]) -> f32 {
 mod tests {
     use super::*;
 
-    #[test]
-    fn bytes_survive_the_way_to_floats_and_back() {
+    #[tokio::test]
+    async fn bytes_survive_the_way_to_floats_and_back() {
         let image = RgbImage::from_fn(16, 16, |x, y| image::Rgb([u8::try_from(y * 16 + x).unwrap(); 3]));
-        let there = values("image", Some(&tensor(&image))).unwrap();
-        let unit: Vec<f32> = there.iter().map(|value| (value * 0.5 + 0.5).clamp(0.0, 1.0)).collect();
-        let file = picture::encode(&unit, 16, 16, FileFormat::Png).unwrap();
+        let file = picture::write_signed(&unclip_pictures::Pool::new(0), tensor(&image)).await.unwrap();
         assert_eq!(image::load_from_memory(&file).unwrap().into_rgb8(), image);
     }
 

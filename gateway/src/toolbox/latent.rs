@@ -1,8 +1,8 @@
 //! Where an operation starts: a picture, an embedding or a caption, and perhaps x_T.
 
 use bytes::Bytes;
-use image::RgbImage;
 use unclip_diffusion::slerp;
+use unclip_pictures::decode_in;
 use unclip_proto::v1::latent::Source as SourceMessage;
 use unclip_proto::v1::{Embedding, EncodeImageRequest, GenerateImageRequest, Latent, Tensor, mix_part};
 use unclip_proto::{FieldError, check_text, required};
@@ -34,23 +34,16 @@ enum Part {
     Text(String),
 }
 
-/// An uploaded picture: the file, and what it shows.
+/// An uploaded picture: a file that was read once, so that a damaged one is refused before any work.
 pub(super) struct Picture {
     pub(super) file: Bytes,
-    pub(super) pixels: RgbImage,
 }
 
 impl Picture {
-    /// Decodes a file away from the async threads. Transparency is laid over white.
-    pub(super) async fn read(field: &str, file: Bytes) -> Result<Self, Error> {
-        let (name, bytes) = (field.to_owned(), file.clone());
-        let decoded = tokio::task::spawn_blocking(move || {
-            unclip_pictures::decode(&name, &bytes).map(|image| unclip_pictures::over_white(&image))
-        });
-        let pixels = decoded.await.map_err(|error| {
-            Error::internal(format!("{field}: the picture could not be decoded"), error)
-        })??;
-        Ok(Self { file, pixels })
+    /// Checks a file.
+    pub(super) async fn read(pipeline: &Pipeline, field: &str, file: Bytes) -> Result<Self, Error> {
+        decode_in(&pipeline.pictures, field, file.clone(), |_| Ok::<_, Error>(())).await?;
+        Ok(Self { file })
     }
 
     /// Its CLIP image embedding.
@@ -76,8 +69,13 @@ pub(super) async fn encode_files(
 
 impl LatentPlan {
     /// Validates a latent. Captions are refused unless `texts`.
-    pub(super) async fn read(field: &str, latent: Option<Latent>, texts: bool) -> Result<Self, Error> {
-        let Latent { source, x_t } = latent.ok_or_else(|| FieldError::missing(field))?;
+    pub(super) async fn read(
+        pipeline: &Pipeline,
+        field: &str,
+        latent: Option<Latent>,
+        texts: bool,
+    ) -> Result<Self, Error> {
+        let Latent { source, x_t, .. } = latent.ok_or_else(|| FieldError::missing(field))?;
         let source = match source {
             None => return Err(no_source(field)),
             Some(SourceMessage::Text(_)) if !texts => {
@@ -85,13 +83,13 @@ impl LatentPlan {
                 return Err(FieldError::new(format!("{field}.text"), problem).into());
             }
             Some(SourceMessage::Image(file)) => {
-                Source::One(Part::read(field, mix_part::Source::Image(file)).await?)
+                Source::One(Part::read(pipeline, field, mix_part::Source::Image(file)).await?)
             }
             Some(SourceMessage::ImageEmbedding(embedding)) => {
-                Source::One(Part::read(field, mix_part::Source::ImageEmbedding(embedding)).await?)
+                Source::One(Part::read(pipeline, field, mix_part::Source::ImageEmbedding(embedding)).await?)
             }
             Some(SourceMessage::Text(text)) => {
-                Source::One(Part::read(field, mix_part::Source::Text(text)).await?)
+                Source::One(Part::read(pipeline, field, mix_part::Source::Text(text)).await?)
             }
             Some(SourceMessage::Mix(mix)) => {
                 let weights = weights(field, &mix)?;
@@ -99,7 +97,7 @@ impl LatentPlan {
                 for (index, (part, weight)) in mix.parts.into_iter().zip(weights).enumerate() {
                     let field = format!("{field}.mix.parts[{index}]");
                     let source = part.source.ok_or_else(|| no_source(&field))?;
-                    parts.push((Part::read(&field, source).await?, weight));
+                    parts.push((Part::read(pipeline, &field, source).await?, weight));
                 }
                 Source::Mix(parts)
             }
@@ -158,10 +156,10 @@ impl LatentPlan {
 }
 
 impl Part {
-    async fn read(field: &str, source: mix_part::Source) -> Result<Self, Error> {
+    async fn read(pipeline: &Pipeline, field: &str, source: mix_part::Source) -> Result<Self, Error> {
         Ok(match source {
             mix_part::Source::Image(file) => {
-                Self::Image(Picture::read(&format!("{field}.image"), file).await?)
+                Self::Image(Picture::read(pipeline, &format!("{field}.image"), file).await?)
             }
             mix_part::Source::ImageEmbedding(embedding) => {
                 values(&format!("{field}.image_embedding.tensor"), embedding.tensor.as_ref())?;

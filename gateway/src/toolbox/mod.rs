@@ -1,6 +1,7 @@
 //! Operations on a picture's two latents (arXiv 2204.06125, section 3): its embedding z_i and its noise x_T.
 
 mod basis;
+mod canvas;
 mod classify;
 mod diff;
 mod edit;
@@ -21,5 +22,5 @@ pub(crate) use edit::edit;
 pub(crate) use interpolate::interpolate;
 pub(crate) use invert::invert;
 pub(crate) use reconstruct::reconstruct;
-pub(crate) use stream::EventStream;
+pub(crate) use stream::{EventStream, run};
 pub(crate) use vary::vary;

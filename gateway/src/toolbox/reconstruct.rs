@@ -7,7 +7,7 @@ use unclip_service::{Error, RequestContext};
 use super::basis::Basis;
 use super::frames::{Frame, MAX_FRAMES, draw_in_order};
 use super::latent::LatentPlan;
-use super::options::{InversionPlan, STEPS, reconstructing_plan, settled};
+use super::options::{inversion, plan, settled, way_back_of};
 use super::stream::{EventStream, run};
 use crate::pipeline::Pipeline;
 use crate::plan::StageFacts;
@@ -20,13 +20,14 @@ pub(crate) async fn reconstruct(
 ) -> Result<EventStream<ReconstructImageResponse>, Error> {
     let basis = Basis::read(request.basis.as_ref())?;
     let counts = counts(request.components, basis.len())?;
-    let inversion =
-        request.inversion.as_ref().map(|options| InversionPlan::new(Some(options))).transpose()?;
-    let steps = inversion.map_or(STEPS, |inversion| inversion.steps);
-    let make = |facts: &StageFacts| reconstructing_plan(request.options.as_ref(), steps, facts);
+    let options = request.options.as_ref();
+    let (inversion, steps) = inversion(request.inversion.as_ref(), options)?;
+    let way_back = way_back_of([("latent", request.latent.as_ref())], steps)?;
+    let make = |facts: &StageFacts| plan(options, None, way_back, facts);
     let plan = settled(&pipeline, &context, false, make).await?;
-    let latent = LatentPlan::read("latent", request.latent, false).await?;
-    Ok(run(
+    let latent = LatentPlan::read(&pipeline, "latent", request.latent, false).await?;
+    run(
+        &context.clone(),
         |events| async move {
             let watch = events.of_image(0);
             let texts = pipeline.encode(&context, &plan).await?;
@@ -40,7 +41,8 @@ pub(crate) async fn reconstruct(
             draw_in_order(&pipeline, &context, (&plan, &texts), "reconstruct", frames, &events).await
         },
         |()| None,
-    ))
+    )
+    .await
 }
 
 fn counts(asked: Vec<u32>, known: usize) -> Result<Vec<usize>, FieldError> {

@@ -2,8 +2,9 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::time::Duration;
 
-use futures::{Stream, StreamExt};
+use futures::{FutureExt, Stream, StreamExt};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 use tracing::Instrument;
@@ -14,50 +15,72 @@ use unclip_proto::v1::{
     edit_image_response, interpolate_images_response, invert_image_response, reconstruct_image_response,
     vary_image_response,
 };
-use unclip_service::Error;
+use unclip_service::{Error, RequestContext};
 
 use crate::events::Events;
 
 /// What a streaming handler answers with.
 pub(crate) type EventStream<M> = Pin<Box<dyn Stream<Item = Result<M, Status>> + Send>>;
 
-/// Streams the events of `work`, and at the end what `last` makes of its result. When the client goes away, `work` is
-/// dropped, down to the stages.
-pub(crate) fn run<M, R, W>(
+/// How long the answer's head waits until the decoder has taken the request. A refusal before it has a status of its own, which
+/// clients retry by; after it there is only the stream's end.
+const HEAD_WAITS: Duration = Duration::from_secs(15);
+
+/// Streams the events of `work`, and at the end what `last` makes of its result. When the client goes away or the deadline
+/// passes, `work` is dropped, down to the stages.
+///
+/// # Errors
+/// Those of `work` before the decoder has taken it.
+pub(crate) async fn run<M, R, W>(
+    context: &RequestContext,
     work: impl FnOnce(Events) -> W,
     last: impl FnOnce(R) -> Option<M> + Send + 'static,
-) -> EventStream<M>
+) -> Result<EventStream<M>, Error>
 where
     M: EventMessage + Send + 'static,
     R: Send + 'static,
     W: Future<Output = Result<R, Error>> + Send + 'static,
 {
     let (events, receiver) = Events::channel();
-    let (result, ended) = tokio::sync::oneshot::channel();
-    let work = work(events.clone());
+    let (result, mut ended) = tokio::sync::oneshot::channel();
+    let (context, ways) = (context.clone(), events.ways.clone());
+    let work = work(events.clone()).boxed();
     let watched = async move {
         tokio::select! {
-            done = work => match done {
-                // A failed send means that the client is gone.
-                Ok(value) => drop(result.send(last(value))),
-                Err(error) => events.fail(error).await,
-            },
+            // A failed send means that the client is gone.
+            done = context.run("pipeline", work) => drop(result.send(done.map(last))),
             () = events.closed() => tracing::info!("the client is gone"),
         }
     };
     tokio::spawn(watched.in_current_span());
-    let messages = ReceiverStream::new(receiver).map(|message| message.map(M::of_event));
-    let end = futures::stream::once(ended)
-        .filter_map(|value| std::future::ready(value.ok()))
-        .filter_map(std::future::ready)
-        .map(Ok);
-    Box::pin(messages.chain(end))
+    let early = tokio::select! {
+        early = &mut ended => Some(early.ok().transpose()?),
+        () = ways.begun() => None,
+        () = tokio::time::sleep(HEAD_WAITS) => None,
+    };
+    let end = async {
+        let end = match early {
+            Some(end) => end,
+            None => ended.await.ok().transpose()?,
+        };
+        Ok::<_, Error>(end.flatten())
+    };
+    let messages = ReceiverStream::new(receiver).map(|message| Ok(M::of_event(message)));
+    let end = futures::stream::once(end)
+        .filter_map(|end| std::future::ready(end.map_err(tonic::Status::from).transpose()));
+    Ok(Box::pin(messages.chain(end)))
 }
 
 /// A response that carries the events of a drawing.
 pub(crate) trait EventMessage {
     /// The response with an event.
     fn of_event(message: GenerateImageResponse) -> Self;
+}
+
+impl EventMessage for GenerateImageResponse {
+    fn of_event(message: GenerateImageResponse) -> Self {
+        message
+    }
 }
 
 /// The same events in a response of its own.

@@ -2,8 +2,12 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a panic in a test is the report")]
 
+mod cluster;
+mod failover;
 mod faults;
 mod in_process;
 mod redis_server;
+mod set_ups;
 mod shared;
 mod support;
+mod tls;

@@ -84,7 +84,7 @@ async fn a_well_sealed_value_that_is_another_message_is_a_miss_and_is_overwritte
     let (server, model) = (RedisServer::start(), Model::default());
     let connection = server.connect().await;
     let cache = remote(patient(&server));
-    let not_utf8 = async { Ok(vec![0xff_u8]) };
+    let not_utf8 = async { Ok((vec![0xff_u8], key("a cat"))) };
     cache.get_or_compute(KIND, key("a cat"), not_utf8).await.unwrap();
     wait_for_entries(&connection, 1).await;
     let foreign = stored(&connection).await;

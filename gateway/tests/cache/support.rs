@@ -25,11 +25,14 @@ impl Model {
         self.0.load(Ordering::SeqCst)
     }
 
-    pub(crate) fn compute(&self, text: &str) -> impl Future<Output = Result<String, Error>> + Send + 'static {
-        let (calls, answer) = (Arc::clone(&self.0), format!("{text}!"));
+    pub(crate) fn compute(
+        &self,
+        text: &str,
+    ) -> impl Future<Output = Result<(String, CacheKey), Error>> + Send + 'static {
+        let (calls, answer, key) = (Arc::clone(&self.0), format!("{text}!"), key(text));
         async move {
             calls.fetch_add(1, Ordering::SeqCst);
-            Ok(answer)
+            Ok((answer, key))
         }
     }
 
@@ -88,6 +91,22 @@ pub(crate) async fn wait_until(
         let _: String = command(connection, &["PING"]).await;
     }
     panic!("it never was {what}");
+}
+
+/// As [`wait_until`], without a Redis to ask.
+pub(crate) async fn poll_until(what: &str, condition: impl AsyncFn() -> bool) {
+    for _ in 0..12_000 {
+        if condition().await {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    panic!("it never was {what}");
+}
+
+/// Has the cache store the answer to a text, and waits until it gets it back from Redis.
+pub(crate) async fn shared_through(model: &Model, cache: &Cache, text: &str) {
+    poll_until("shared", async || model.ask(cache, text).await == Source::Redis).await;
 }
 
 /// Waits until Redis holds so many entries.

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use unclip_decoder::Decoder;
 use unclip_engine::ComputePermit;
-use unclip_service::{ServerArgs, Services, exit, wait_passively};
+use unclip_service::{ServerArgs, Services, exit, listen_address, parse, settle_environment};
 use unclip_stage::NetworkArgs;
 
 /// Decoder of unclip: CLIP image embeddings to small pictures.
@@ -14,7 +14,7 @@ use unclip_stage::NetworkArgs;
 #[command(name = "unclip-decoder", version)]
 struct Args {
     /// Address to serve gRPC at
-    #[arg(long, env = "UNCLIP_LISTEN", default_value = "127.0.0.1:50055", value_name = "HOST:PORT")]
+    #[arg(long, env = "UNCLIP_LISTEN", value_parser = listen_address, default_value = "127.0.0.1:50055", value_name = "HOST:PORT")]
     listen: SocketAddr,
     #[command(flatten)]
     network: NetworkArgs,
@@ -23,13 +23,15 @@ struct Args {
 }
 
 fn main() -> ExitCode {
-    wait_passively();
-    exit(run(Args::parse()))
+    settle_environment();
+    exit(run(parse()))
 }
 
 #[tokio::main]
 async fn run(args: Args) -> anyhow::Result<()> {
-    args.server.telemetry.start("info")?;
-    let decoder = Decoder::start(&args.network, ComputePermit::new()).await?;
-    args.server.serve(args.listen, Services::new().with(decoder.into_service())).await
+    let load = async {
+        let decoder = Decoder::start(&args.network, ComputePermit::new()).await?;
+        Ok(Services::new().with(decoder.into_service()))
+    };
+    args.server.run(args.listen, load).await
 }

@@ -6,7 +6,7 @@ use unclip_proto::v1::{
     DecodeRequest, DecodeResponse, DecoderServiceGetModelInfoRequest, DecoderServiceGetModelInfoResponse,
     InvertRequest, InvertResponse,
 };
-use unclip_service::{Error, MAX_MESSAGE_BYTES, RequestContext};
+use unclip_service::{Error, RequestContext, grpc_server};
 use unclip_stage::{DiffusionStage, Inversion, PictureRequest, StageStream};
 
 use crate::denoiser::Condition;
@@ -23,9 +23,7 @@ impl Decoder {
 
     /// The gRPC service.
     pub fn into_service(self) -> DecoderServiceServer<Self> {
-        DecoderServiceServer::new(self)
-            .max_decoding_message_size(MAX_MESSAGE_BYTES)
-            .max_encoding_message_size(MAX_MESSAGE_BYTES)
+        grpc_server!(DecoderServiceServer::new(self))
     }
 
     async fn draw(

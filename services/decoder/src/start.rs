@@ -2,7 +2,7 @@
 
 use anyhow::Context as _;
 use unclip_bundle::config::{TextProjConfig, TokenizerConfig, UNet2DConditionConfig};
-use unclip_bundle::{Bundle, Component, Manifest};
+use unclip_bundle::{Bundle, Component, Stage};
 use unclip_engine::{ComputePermit, DenoiseError};
 use unclip_models::{DecoderModel, Placement, set_threads};
 use unclip_proto::SamplingDefaults;
@@ -17,11 +17,11 @@ impl Decoder {
     /// # Errors
     /// A bundle that is incomplete or not imported, or a device or dtype that is not to be had.
     pub async fn start(args: &NetworkArgs, permit: ComputePermit) -> anyhow::Result<Self> {
-        let (bundle, manifest) = args.bundle.open()?;
+        let (bundle, opened) = args.bundle.open(Stage::Decoder)?;
         let placement = Placement::parse(&args.device.device, &args.device.dtype)?;
         let spec = DiffusionSpec {
             name: "decoder",
-            info: info(&bundle, &manifest, placement)?,
+            info: info(opened, &bundle, placement)?,
             scheduler: bundle.json(Component::DecoderScheduler, "scheduler_config.json")?,
             defaults: defaults(bundle.sampling().decoder, SamplingDefaults::DECODER),
         };
@@ -35,12 +35,12 @@ impl Decoder {
     }
 }
 
-fn info(bundle: &Bundle, manifest: &Manifest, placement: Placement) -> anyhow::Result<StageInfo> {
+fn info(opened: StageInfo, bundle: &Bundle, placement: Placement) -> anyhow::Result<StageInfo> {
     let text_proj: TextProjConfig = bundle.config(Component::TextProj)?;
     let tokenizer: TokenizerConfig = bundle.config(Component::Tokenizer)?;
     let unet: UNet2DConditionConfig = bundle.config(Component::Decoder)?;
-    let [height, width] = unet.trunk.sides();
-    let info = StageInfo::new("decoder", bundle, manifest)?
+    let [height, width] = unet.sides;
+    let info = opened
         .on(placement.device_name(), placement.dtype_name())
         .embeddings(text_proj.clip_embeddings_dim)
         .texts(tokenizer.model_max_length, text_proj.clip_embeddings_dim)

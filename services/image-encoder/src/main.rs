@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use unclip_engine::ComputePermit;
 use unclip_image_encoder::ImageEncoder;
-use unclip_service::{ServerArgs, Services, exit};
+use unclip_service::{PictureArgs, ServerArgs, Services, exit, listen_address, parse, settle_environment};
 use unclip_stage::{BundleArgs, OnnxRuntimeArgs};
 
 /// Image encoder of unclip: pictures to CLIP image embeddings. It runs on the CPU.
@@ -14,23 +14,29 @@ use unclip_stage::{BundleArgs, OnnxRuntimeArgs};
 #[command(name = "unclip-image-encoder", version)]
 struct Args {
     /// Address to serve gRPC at
-    #[arg(long, env = "UNCLIP_LISTEN", default_value = "127.0.0.1:50053", value_name = "HOST:PORT")]
+    #[arg(long, env = "UNCLIP_LISTEN", value_parser = listen_address, default_value = "127.0.0.1:50053", value_name = "HOST:PORT")]
     listen: SocketAddr,
     #[command(flatten)]
     bundle: BundleArgs,
     #[command(flatten)]
     onnxruntime: OnnxRuntimeArgs,
     #[command(flatten)]
+    pictures: PictureArgs,
+    #[command(flatten)]
     server: ServerArgs,
 }
 
 fn main() -> ExitCode {
-    exit(run(Args::parse()))
+    settle_environment();
+    exit(run(parse()))
 }
 
 #[tokio::main]
 async fn run(args: Args) -> anyhow::Result<()> {
-    args.server.telemetry.start("info")?;
-    let encoder = ImageEncoder::start(&args.bundle, args.onnxruntime.path(), ComputePermit::new()).await?;
-    args.server.serve(args.listen, Services::new().with(encoder.into_service())).await
+    let load = async {
+        let (onnxruntime, permit) = (args.onnxruntime.path(), ComputePermit::new());
+        let encoder = ImageEncoder::start(&args.bundle, onnxruntime, permit, args.pictures.pool()).await?;
+        Ok(Services::new().with(encoder.into_service()))
+    };
+    args.server.run(args.listen, load).await
 }

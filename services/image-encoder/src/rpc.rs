@@ -1,14 +1,18 @@
 //! The image encoder's gRPC service.
 
-use image::RgbImage;
+use std::sync::Arc;
+
+use bytes::Bytes;
 use tonic::{Request, Response, Status};
+use unclip_clip::ClipPreprocessor;
+use unclip_pictures::{Pool, decode_in};
 use unclip_proto::FieldError;
 use unclip_proto::v1::image_encoder_service_server::{ImageEncoderService, ImageEncoderServiceServer};
 use unclip_proto::v1::{
     Embedding, EncodeImageRequest, EncodeImageResponse, ImageEncoderServiceGetModelInfoRequest,
     ImageEncoderServiceGetModelInfoResponse,
 };
-use unclip_service::{Error, MAX_MESSAGE_BYTES, RequestContext};
+use unclip_service::{Code, Error, RequestContext, grpc_server};
 use unclip_stage::{StageInfo, Worker};
 
 pub(crate) const STAGE: &str = "image encoder";
@@ -16,35 +20,39 @@ pub(crate) const STAGE: &str = "image encoder";
 /// The most pictures of one request.
 const MAX_IMAGES: usize = 16;
 
-/// The image encoder: an image tower on its thread.
+/// The image encoder: an image tower on its thread. Pictures wait for it at the tower's size, `[3, height, width]`.
 pub struct ImageEncoder {
-    worker: Worker<Vec<RgbImage>, Vec<Vec<f32>>>,
-    info: StageInfo,
+    pub(crate) worker: Worker<Vec<Vec<f32>>, Vec<Vec<f32>>>,
+    pub(crate) preprocessor: Arc<ClipPreprocessor>,
+    pub(crate) pool: Pool,
+    pub(crate) info: StageInfo,
 }
 
 impl ImageEncoder {
-    pub(crate) fn new(worker: Worker<Vec<RgbImage>, Vec<Vec<f32>>>, info: StageInfo) -> Self {
-        Self { worker, info }
-    }
-
     /// The gRPC service.
     pub fn into_service(self) -> ImageEncoderServiceServer<Self> {
-        ImageEncoderServiceServer::new(self).max_decoding_message_size(MAX_MESSAGE_BYTES)
+        grpc_server!(ImageEncoderServiceServer::new(self))
     }
-}
 
-fn decode(request: &EncodeImageRequest) -> Result<Vec<RgbImage>, FieldError> {
-    let count = request.images.len();
-    if !(1..=MAX_IMAGES).contains(&count) {
-        return Err(FieldError::new("images", format!("{count} pictures, there must be 1 to {MAX_IMAGES}")));
+    /// Decodes a request's pictures one after the other, each to the tower's size at once.
+    async fn pixels(&self, files: Vec<Bytes>) -> Result<Vec<Vec<f32>>, Error> {
+        let count = files.len();
+        if !(1..=MAX_IMAGES).contains(&count) {
+            let problem = format!("{count} pictures, there must be 1 to {MAX_IMAGES}");
+            return Err(FieldError::new("images", problem).into());
+        }
+        let mut pictures = Vec::with_capacity(count);
+        for (index, file) in files.into_iter().enumerate() {
+            let field = format!("images[{index}]");
+            let (preprocessor, name) = (Arc::clone(&self.preprocessor), field.clone());
+            let reduce = move |picture: unclip_pictures::Picture| {
+                let invalid = |error| Error::new(Code::InvalidArgument, format!("{name}: {error}"));
+                preprocessor.run(&picture.pixels).map_err(invalid)
+            };
+            pictures.push(decode_in(&self.pool, &field, file, reduce).await?);
+        }
+        Ok(pictures)
     }
-    let images = request.images.iter().enumerate();
-    images
-        .map(|(index, file)| {
-            let image = unclip_pictures::decode(&format!("images[{index}]"), file)?;
-            Ok(unclip_pictures::over_white(&image))
-        })
-        .collect()
 }
 
 #[tonic::async_trait]
@@ -54,16 +62,13 @@ impl ImageEncoderService for ImageEncoder {
         request: Request<EncodeImageRequest>,
     ) -> Result<Response<EncodeImageResponse>, Status> {
         let context = RequestContext::of(request.extensions());
-        let request = request.into_inner();
-        let images = tokio::task::spawn_blocking(move || decode(&request))
-            .await
-            .map_err(|error| Error::internal("the pictures could not be decoded", error))?
-            .map_err(Error::from)?;
-        let embeddings = context.run(STAGE, self.worker.call(images)).await?;
+        let images = request.into_inner().images;
+        let encoded = async { self.worker.call(self.pixels(images).await?).await };
+        let embeddings = context.run(STAGE, encoded).await?;
         let space = &self.info.model.space;
         Ok(Response::new(EncodeImageResponse {
             embeddings: embeddings.iter().map(|values| Embedding::new(space, values)).collect(),
-            model_fingerprint: self.info.fingerprint(),
+            model_fingerprint: self.info.maker().fingerprint,
         }))
     }
 

@@ -6,22 +6,22 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 use tracing::Instrument;
-use unclip_engine::{Finished, JobHandle, Start};
+use unclip_engine::{Finished, Start};
 use unclip_models::EmbeddingStatistics;
-use unclip_proto::PlainText;
 use unclip_proto::v1::prior_service_server::{PriorService, PriorServiceServer};
 use unclip_proto::v1::sample_prior_response::Event;
 use unclip_proto::v1::{
     Embedding, PriorResult, PriorResults, PriorServiceGetModelInfoRequest, PriorServiceGetModelInfoResponse,
     Progress, SamplePriorRequest, SamplePriorResponse,
 };
-use unclip_service::{Error, MAX_MESSAGE_BYTES, RequestContext};
+use unclip_proto::{FieldError, Maker, PlainText};
+use unclip_service::{Error, RequestContext, grpc_server};
 use unclip_stage::{DiffusionStage, StageStream, noise_message};
 
 use crate::captions::Captions;
 use crate::denoiser::Condition;
 use crate::items::{self, Item};
-use crate::run::run;
+use crate::run::Jobs;
 
 /// Messages that may wait for a slow client; progress beyond that is dropped.
 const CAPACITY: usize = 4;
@@ -35,10 +35,10 @@ pub(crate) struct Shared {
     pub(crate) captions: Captions,
 }
 
-/// A request on its way: per item its text and the handles of its candidates.
+/// A request on its way: per item its text and the jobs of its candidates.
 struct Batch {
     texts: Vec<Arc<PlainText>>,
-    handles: Vec<JobHandle>,
+    jobs: Jobs,
     candidates: usize,
 }
 
@@ -49,9 +49,7 @@ impl Prior {
 
     /// The gRPC service.
     pub fn into_service(self) -> PriorServiceServer<Self> {
-        PriorServiceServer::new(self)
-            .max_decoding_message_size(MAX_MESSAGE_BYTES)
-            .max_encoding_message_size(MAX_MESSAGE_BYTES)
+        grpc_server!(PriorServiceServer::new(self))
     }
 }
 
@@ -66,28 +64,31 @@ impl Shared {
             true => Some(items::negative(request.negative.as_ref(), info, &self.captions, context).await?),
             false => None,
         };
-        let mut batch = Batch { texts: Vec::new(), handles: Vec::new(), candidates };
+        check_places(resolved.len(), candidates, self.stage.places())?;
+        let (mut texts, mut jobs) = (Vec::new(), Vec::new());
         for Item { text, mut noise } in resolved {
             for _ in 0..candidates {
                 let start = Start::Noise(noise.clone());
                 options.skip_run(&mut noise)?;
                 let condition = Condition { text: Arc::clone(&text), negative: negative.clone() };
-                batch.handles.push(self.stage.submit(options.job(condition, start))?);
+                jobs.push(options.job(condition, start));
             }
-            batch.texts.push(text);
+            texts.push(text);
         }
-        Ok(batch)
+        Ok(Batch { texts, jobs: Jobs::start(&self.stage, jobs)?, candidates })
     }
 
     /// Follows a batch to its end and picks the best candidate of every item.
     async fn finish(&self, batch: Batch, progress: impl FnMut(Progress)) -> Result<PriorResults, Error> {
-        let Batch { texts, handles, candidates } = batch;
-        let finished = run(self.stage.name(), handles, progress).await?;
+        let Batch { texts, jobs, candidates } = batch;
+        let finished = jobs.run(&self.stage, progress).await?;
         let results =
             texts.iter().zip(finished.chunks(candidates)).map(|(text, samples)| self.best(text, samples));
+        let Maker { fingerprint, dtype } = self.stage.info().maker();
         Ok(PriorResults {
             results: results.collect::<Result<_, _>>()?,
-            model_fingerprint: self.stage.info().fingerprint(),
+            model_fingerprint: fingerprint,
+            dtype,
         })
     }
 
@@ -108,6 +109,20 @@ impl Shared {
             scores,
             noise: Some(noise_message(last.noise)),
         })
+    }
+}
+
+/// Refuses for good what would find the queue full however often it came again.
+fn check_places(items: usize, candidates: usize, places: usize) -> Result<(), FieldError> {
+    match items * candidates > places {
+        false => Ok(()),
+        true => {
+            let problem = format!(
+                "{candidates} of each of {items} items, but this server has room for {places} samples; ask for fewer, or \
+                 raise --max-queue"
+            );
+            Err(FieldError::new("candidates", problem))
+        }
     }
 }
 

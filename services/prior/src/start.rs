@@ -2,7 +2,7 @@
 
 use anyhow::Context as _;
 use unclip_bundle::config::PriorConfig;
-use unclip_bundle::{Bundle, Component, Manifest};
+use unclip_bundle::{Bundle, Component, Stage};
 use unclip_engine::{ComputePermit, DenoiseError};
 use unclip_models::{EmbeddingStatistics, Placement, PriorModel, set_threads};
 use unclip_proto::SamplingDefaults;
@@ -25,11 +25,11 @@ impl Prior {
         permit: ComputePermit,
         text_encoder: Option<Transport>,
     ) -> anyhow::Result<Self> {
-        let (bundle, manifest) = args.bundle.open()?;
+        let (bundle, opened) = args.bundle.open(Stage::Prior)?;
         let placement = Placement::parse(&args.device.device, &args.device.dtype)?;
         let spec = DiffusionSpec {
             name: "prior",
-            info: info(&bundle, &manifest, placement)?,
+            info: info(opened, &bundle, placement)?,
             scheduler: bundle.json(Component::PriorScheduler, "scheduler_config.json")?,
             defaults: defaults(bundle.sampling().prior, SamplingDefaults::PRIOR),
         };
@@ -45,9 +45,9 @@ impl Prior {
     }
 }
 
-fn info(bundle: &Bundle, manifest: &Manifest, placement: Placement) -> anyhow::Result<StageInfo> {
+fn info(opened: StageInfo, bundle: &Bundle, placement: Placement) -> anyhow::Result<StageInfo> {
     let config: PriorConfig = bundle.config(Component::Prior)?;
-    let info = StageInfo::new("prior", bundle, manifest)?
+    let info = opened
         .on(placement.device_name(), placement.dtype_name())
         .embeddings(config.embedding_dim)
         .texts(config.num_embeddings, config.embedding_dim);

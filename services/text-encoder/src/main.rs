@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use unclip_engine::ComputePermit;
-use unclip_service::{ServerArgs, Services, exit};
+use unclip_service::{ServerArgs, Services, exit, listen_address, parse, settle_environment};
 use unclip_stage::{BundleArgs, OnnxRuntimeArgs};
 use unclip_text_encoder::TextEncoder;
 
@@ -14,7 +14,7 @@ use unclip_text_encoder::TextEncoder;
 #[command(name = "unclip-text-encoder", version)]
 struct Args {
     /// Address to serve gRPC at
-    #[arg(long, env = "UNCLIP_LISTEN", default_value = "127.0.0.1:50052", value_name = "HOST:PORT")]
+    #[arg(long, env = "UNCLIP_LISTEN", value_parser = listen_address, default_value = "127.0.0.1:50052", value_name = "HOST:PORT")]
     listen: SocketAddr,
     #[command(flatten)]
     bundle: BundleArgs,
@@ -25,12 +25,15 @@ struct Args {
 }
 
 fn main() -> ExitCode {
-    exit(run(Args::parse()))
+    settle_environment();
+    exit(run(parse()))
 }
 
 #[tokio::main]
 async fn run(args: Args) -> anyhow::Result<()> {
-    args.server.telemetry.start("info")?;
-    let encoder = TextEncoder::start(&args.bundle, args.onnxruntime.path(), ComputePermit::new()).await?;
-    args.server.serve(args.listen, Services::new().with(encoder.into_service())).await
+    let load = async {
+        let encoder = TextEncoder::start(&args.bundle, args.onnxruntime.path(), ComputePermit::new()).await?;
+        Ok(Services::new().with(encoder.into_service()))
+    };
+    args.server.run(args.listen, load).await
 }

@@ -1,7 +1,7 @@
 //! Loading the text encoder.
 
 use unclip_bundle::config::{ClipTextConfig, TokenizerConfig};
-use unclip_bundle::{Bundle, Component, Manifest};
+use unclip_bundle::{Bundle, Component, Stage};
 use unclip_clip::{TextTower, init};
 use unclip_engine::ComputePermit;
 use unclip_service::Error;
@@ -24,9 +24,9 @@ impl TextEncoder {
         onnxruntime: Option<&std::path::Path>,
         permit: ComputePermit,
     ) -> anyhow::Result<Self> {
-        let (files, manifest) = bundle.open()?;
+        let (files, opened) = bundle.open(Stage::TextEncoder)?;
         init(onnxruntime)?;
-        let info = info(&files, &manifest)?;
+        let info = info(opened, &files)?;
         let threads = bundle.threads();
         let build = move || TextTower::load(&files, threads).map_err(anyhow::Error::from);
         let encode = |tower: &mut TextTower, texts: Vec<String>| {
@@ -40,11 +40,11 @@ impl TextEncoder {
     }
 }
 
-fn info(bundle: &Bundle, manifest: &Manifest) -> anyhow::Result<StageInfo> {
+fn info(opened: StageInfo, bundle: &Bundle) -> anyhow::Result<StageInfo> {
     let config: ClipTextConfig = bundle.config(Component::TextEncoder)?;
     let tokenizer: TokenizerConfig = bundle.config(Component::Tokenizer)?;
-    let info = StageInfo::new("text-encoder", bundle, manifest)?
-        .embeddings(config.projection_dim)
-        .texts(tokenizer.model_max_length, config.hidden_size);
+    let mut info =
+        opened.embeddings(config.projection_dim).texts(tokenizer.model_max_length, config.hidden_size);
+    info.model.logit_scale = bundle.logit_scale()?;
     Ok(info)
 }

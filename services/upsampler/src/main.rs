@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use unclip_engine::ComputePermit;
-use unclip_service::{ServerArgs, Services, exit, wait_passively};
+use unclip_service::{ServerArgs, Services, exit, listen_address, parse, settle_environment};
 use unclip_stage::NetworkArgs;
 use unclip_upsampler::Upsampler;
 
@@ -14,7 +14,7 @@ use unclip_upsampler::Upsampler;
 #[command(name = "unclip-upsampler", version)]
 struct Args {
     /// Address to serve gRPC at
-    #[arg(long, env = "UNCLIP_LISTEN", default_value = "127.0.0.1:50056", value_name = "HOST:PORT")]
+    #[arg(long, env = "UNCLIP_LISTEN", value_parser = listen_address, default_value = "127.0.0.1:50056", value_name = "HOST:PORT")]
     listen: SocketAddr,
     #[command(flatten)]
     network: NetworkArgs,
@@ -23,13 +23,15 @@ struct Args {
 }
 
 fn main() -> ExitCode {
-    wait_passively();
-    exit(run(Args::parse()))
+    settle_environment();
+    exit(run(parse()))
 }
 
 #[tokio::main]
 async fn run(args: Args) -> anyhow::Result<()> {
-    args.server.telemetry.start("info")?;
-    let upsampler = Upsampler::start(&args.network, ComputePermit::new()).await?;
-    args.server.serve(args.listen, Services::new().with(upsampler.into_service())).await
+    let load = async {
+        let upsampler = Upsampler::start(&args.network, ComputePermit::new()).await?;
+        Ok(Services::new().with(upsampler.into_service()))
+    };
+    args.server.run(args.listen, load).await
 }

@@ -1,8 +1,8 @@
 //! Loading the upsampler.
 
 use anyhow::Context as _;
-use unclip_bundle::config::UNet2DConfig;
-use unclip_bundle::{Bundle, Component, Manifest};
+use unclip_bundle::config::upsampler_sides;
+use unclip_bundle::{Bundle, Component, Stage};
 use unclip_engine::{ComputePermit, DenoiseError};
 use unclip_models::{Placement, UpsamplerModel, set_threads};
 use unclip_proto::SamplingDefaults;
@@ -17,11 +17,11 @@ impl Upsampler {
     /// # Errors
     /// A bundle that is incomplete or not imported, or a device or dtype that is not to be had.
     pub async fn start(args: &NetworkArgs, permit: ComputePermit) -> anyhow::Result<Self> {
-        let (bundle, manifest) = args.bundle.open()?;
+        let (bundle, opened) = args.bundle.open(Stage::Upsampler)?;
         let placement = Placement::parse(&args.device.device, &args.device.dtype)?;
         let spec = DiffusionSpec {
             name: "upsampler",
-            info: info(&bundle, &manifest, placement)?,
+            info: info(opened, &bundle, placement)?,
             scheduler: bundle.json(Component::SuperResScheduler, "scheduler_config.json")?,
             defaults: defaults(bundle.sampling().upsampler, SamplingDefaults::UPSAMPLER),
         };
@@ -35,12 +35,9 @@ impl Upsampler {
     }
 }
 
-fn info(bundle: &Bundle, manifest: &Manifest, placement: Placement) -> anyhow::Result<StageInfo> {
-    let unet: UNet2DConfig = bundle.config(Component::SuperResFirst)?;
-    let [height, width] = unet.trunk.sides();
-    let mut info = StageInfo::new("upsampler", bundle, manifest)?
-        .on(placement.device_name(), placement.dtype_name())
-        .pictures(height, width);
+fn info(opened: StageInfo, bundle: &Bundle, placement: Placement) -> anyhow::Result<StageInfo> {
+    let [height, width] = upsampler_sides(bundle)?;
+    let mut info = opened.on(placement.device_name(), placement.dtype_name()).pictures(height, width);
     info.model.space.clear();
     Ok(info)
 }

@@ -7,6 +7,7 @@ use safetensors::{Dtype, SafeTensors};
 use serde_json::{Value, json};
 use unclip_bundle::{Bundle, BundleSampling, Component, SAMPLING_FILE};
 
+use super::chain::{Placed, place};
 use super::weights::{Bytes, Precision, rounded, write};
 use crate::TrainError;
 use crate::error::{make_folder, write_json};
@@ -49,31 +50,30 @@ const CLASSES: [(Component, &str, &str); 12] = [
 /// A folder that is no run, runs that were trained with another CLIP, or a place that can't be written.
 pub fn export(options: &ExportOptions) -> Result<Vec<Component>, TrainError> {
     same_clip(&options.runs)?;
+    let placed = place(&options.runs, &options.output)?;
     make_folder(&options.output)?;
-    for run in &options.runs {
+    for Placed { run, target } in &placed {
         let parts = RunFolder::at(run).bundle();
         for (component, _, _) in CLASSES {
             let part = parts.join(component.folder());
             if part.is_dir() {
-                copy_part(&part, &options.output.join(component.folder()), options.precision)?;
+                copy_part(&part, &target.join(component.folder()), options.precision)?;
             }
         }
+        join_sampling(&parts, target)?;
     }
     write_index(&options.output)?;
-    join_sampling(options)?;
     let bundle = Bundle::open(&options.output)?;
     Ok(CLASSES.iter().map(|(component, ..)| *component).filter(|component| !bundle.has(*component)).collect())
 }
 
-/// Writes how the stages of the runs sample; what the bundle says of other stages stays.
-fn join_sampling(options: &ExportOptions) -> Result<(), TrainError> {
-    let mut sampling = BundleSampling::read(&options.output)?;
-    for run in &options.runs {
-        sampling.merge(BundleSampling::read(&RunFolder::at(run).bundle())?);
-    }
+/// Adds how a run's stage samples; what the bundle says of other stages stays.
+fn join_sampling(parts: &Path, target: &Path) -> Result<(), TrainError> {
+    let mut sampling = BundleSampling::read(target)?;
+    sampling.merge(BundleSampling::read(parts)?);
     match sampling.is_empty() {
         true => Ok(()),
-        false => write_json(&options.output.join(SAMPLING_FILE), &sampling),
+        false => write_json(&target.join(SAMPLING_FILE), &sampling),
     }
 }
 

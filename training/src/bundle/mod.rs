@@ -1,5 +1,6 @@
 //! Trained parts as bundles in diffusers' layout.
 
+mod chain;
 mod export;
 mod schedulers;
 mod weights;

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use tch::Tensor;
+use tch::{Device, Kind, Tensor};
 use unclip_bundle::config::{ClipTextConfig, ClipVisionConfig};
 use unclip_bundle::{Bundle, Component};
 use unclip_clip::ClipTokenizer;
@@ -11,7 +11,25 @@ use unclip_models::{ModelError, Params, Placement, SafetensorsSource};
 use super::{TextTower, VisionTower};
 use crate::TrainError;
 use crate::bundle::clip_fingerprint;
-use crate::pictures::{resize, token_tensor};
+use crate::pictures::{picture_tensor, resize, token_tensor};
+use crate::run::BatchSource;
+
+/// Pictures, in batches of 256, that the embeddings' mean and deviation are computed from.
+const STATISTICS_BATCHES: u64 = 24;
+
+/// The seed's other sequence of batches, for what happens before training.
+const BEFORE: u64 = 0x5eed;
+
+/// Deviations below this would blow up what hardly varies.
+const SMALLEST_DEVIATION: f64 = 1e-3;
+
+/// How a CLIP's embeddings of training pictures spread, `[1, dim]` each, f32 on the CPU.
+pub struct Statistics {
+    /// Their mean.
+    pub mean: Tensor,
+    /// Their standard deviation, at least a thousandth.
+    pub deviation: Tensor,
+}
 
 /// The files of a trained CLIP. Towers are loaded once per network with [`FrozenClip::towers`].
 pub struct FrozenClip {
@@ -72,6 +90,29 @@ impl FrozenClip {
     /// A caption that can't be tokenized.
     pub fn tokenize(&self, captions: &[String]) -> Result<(Tensor, Tensor), TrainError> {
         token_tensor(&self.tokenizer, captions)
+    }
+
+    /// Mean and standard deviation of the embeddings of training pictures.
+    ///
+    /// # Errors
+    /// Weights that are missing, or what libtorch refuses.
+    pub fn statistics(
+        &self,
+        train: &dyn BatchSource,
+        seed: u64,
+        placement: Placement,
+    ) -> Result<Statistics, TrainError> {
+        let towers = self.towers(placement)?;
+        let embed = |step| {
+            let pictures = picture_tensor(&train.batch(seed ^ BEFORE, step, 256))?;
+            let embedded = towers.pictures(&pictures.f_to_device(placement.device)?)?;
+            Ok(embedded.f_to_device(Device::Cpu)?.f_to_kind(Kind::Float)?)
+        };
+        let all = (0..STATISTICS_BATCHES).map(embed).collect::<Result<Vec<_>, TrainError>>()?;
+        let all = Tensor::f_cat(&all, 0)?;
+        let mean = all.mean_dim([0_i64].as_slice(), true, Kind::Float);
+        let deviation = all.std_dim([0_i64].as_slice(), true, true).clamp_min(SMALLEST_DEVIATION);
+        Ok(Statistics { mean, deviation })
     }
 
     /// Both towers, without gradients.

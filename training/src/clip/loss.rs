@@ -19,6 +19,12 @@ pub fn contrastive(pictures: &Tensor, texts: &Tensor, log_scale: &Tensor) -> (Te
     ((entropy(&logits) + entropy(&logits.transpose(0, 1))) / 2.0, scale)
 }
 
+/// The scale out of its logarithm, as [`contrastive`] takes it.
+pub(crate) fn scale_of(log_scale: &Tensor) -> Result<f32, tch::TchError> {
+    let scale = log_scale.f_to_kind(Kind::Float)?.f_clamp_max(LARGEST_SCALE)?.f_exp()?;
+    f32::try_from(scale.f_reshape([-1])?.f_mean(Kind::Float)?)
+}
+
 /// Rows of unit length, f32.
 pub(crate) fn unit(rows: &Tensor) -> Tensor {
     let rows = rows.to_kind(Kind::Float);

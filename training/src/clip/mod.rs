@@ -13,11 +13,11 @@ mod tokenizer;
 mod trainer;
 mod vision;
 
-pub use config::{ClipConfig, PatchInit, TextShape, VisionShape};
-pub use frozen::{FrozenClip, FrozenTowers, TextStates};
+pub use config::{ClipConfig, PatchInit, Teacher, TextShape, VisionShape};
+pub use frozen::{FrozenClip, FrozenTowers, Statistics, TextStates};
 pub(crate) use layers::{LayerNorm, Linear};
 pub use loss::contrastive;
-pub(crate) use loss::{FIRST_SCALE, unit};
+pub(crate) use loss::{FIRST_SCALE, scale_of, unit};
 pub use retrieval::{Recall, recall};
 pub use text::{TextOutput, TextTower};
 pub use tokenizer::learn_tokenizer;

@@ -26,6 +26,20 @@ pub fn recall(queries: &Tensor, candidates: &Tensor) -> Result<Recall, TrainErro
     Ok(Recall { at_1: share(1)?, at_5: share(5)? })
 }
 
+/// In how many directions embeddings `[items, dim]` spread: the participation ratio of the eigenvalues of their covariance,
+/// (sum)^2 / sum of squares. It is `dim` where all directions carry the same, and 1 where one carries everything.
+///
+/// # Errors
+/// libtorch refuses an operation.
+pub(super) fn directions(embeddings: &Tensor) -> Result<f64, TrainError> {
+    let centred = embeddings.to_kind(Kind::Float);
+    let centred = &centred - centred.mean_dim([0_i64].as_slice(), true, Kind::Float);
+    let covariance = centred.transpose(0, 1).f_matmul(&centred)?;
+    // The trace is the sum of the eigenvalues, the squared Frobenius norm that of their squares.
+    let (sum, squares) = (covariance.trace(), covariance.square().sum(Kind::Float));
+    Ok(f64::try_from(sum.square() / squares)?)
+}
+
 #[cfg(test)]
 mod tests {
     use tch::Device;
@@ -38,5 +52,13 @@ mod tests {
         assert_eq!(recall(&eye, &eye).unwrap(), Recall { at_1: 1.0, at_5: 1.0 });
         let off = &eye * 0.5 + eye.roll([1], [0]);
         assert_eq!(recall(&eye, &off).unwrap(), Recall { at_1: 0.0, at_5: 1.0 });
+    }
+
+    #[test]
+    fn counts_directions() {
+        let both_ways = |rows: Tensor| Tensor::cat(&[&rows, &(-&rows)], 0);
+        let ratio = |rows: Tensor| directions(&both_ways(rows)).unwrap();
+        assert!((ratio(Tensor::eye(6, (Kind::Float, Device::Cpu))) - 6.0).abs() < 1e-4);
+        assert!((ratio(Tensor::ones([5, 6], (Kind::Float, Device::Cpu))) - 1.0).abs() < 1e-4);
     }
 }

@@ -8,7 +8,8 @@ use unclip_bundle::{Bundle, Component};
 use unclip_clip::ClipTokenizer;
 use unclip_models::{ModelError, Params, Placement};
 
-use super::loss::FIRST_SCALE;
+use super::loss::{FIRST_SCALE, unit};
+use super::retrieval::directions;
 use super::{
     ClipConfig, PatchInit, TextTower, VisionTower, contrastive, learn_tokenizer, parts, patches, recall,
 };
@@ -16,11 +17,12 @@ use crate::TrainError;
 use crate::bundle::write_index;
 use crate::data::Batch;
 use crate::params::{Init, ParamStore};
+use crate::picture_tower::PictureTower;
 use crate::pictures::{picture_tensor, token_tensor};
 use crate::run::{BatchSource, Inputs, Loss, RunFolder, Task};
 
 /// Captions that the tokenizer is learned from, in batches of 256.
-const CAPTION_BATCHES: u64 = 80;
+const CAPTION_BATCHES: u64 = 240;
 
 /// Pictures that the patch embedding starts from.
 const WHITENED_PICTURES: usize = 1024;
@@ -44,6 +46,40 @@ pub struct ClipNetwork {
     text: TextTower,
     vision: VisionTower,
     log_scale: Tensor,
+    teacher: Option<TeacherNetwork>,
+}
+
+/// A tower that is trained on the same captions and taken for a model.
+struct TeacherNetwork {
+    picture: PictureTower,
+    log_scale: Tensor,
+    agreement: f64,
+}
+
+impl TeacherNetwork {
+    fn new(params: &Params, config: &ClipConfig) -> Result<Option<Self>, ModelError> {
+        let Some(teacher) = &config.teacher else { return Ok(None) };
+        let params = params.sub("teacher");
+        Ok(Some(Self {
+            picture: PictureTower::new(&params, &teacher.picture, config.dim)?,
+            log_scale: params.tensor("logit_scale", &[1])?,
+            agreement: teacher.agreement,
+        }))
+    }
+
+    fn embed(&self, pictures: &Tensor) -> Tensor {
+        self.picture.embed(&self.picture.features(pictures))
+    }
+
+    /// Adds its own loss, and what the image tower's embeddings differ from its own, to the image tower's.
+    fn join(&self, loss: Loss, pictures: &Tensor, texts: &Tensor, taught: &Tensor) -> Loss {
+        let (own, _) = contrastive(taught, texts, &self.log_scale);
+        let cosine = (unit(pictures) * unit(&taught.detach())).sum_dim_intlist(1, false, Kind::Float);
+        let disagreement: Tensor = 1.0 - cosine.mean(Kind::Float);
+        let total = loss.total + &own + &disagreement * self.agreement;
+        let parts = loss.parts.into_iter().chain([("teacher", own), ("disagreement", disagreement)]);
+        Loss { total, parts: parts.collect() }
+    }
 }
 
 impl ClipTask {
@@ -64,15 +100,14 @@ impl ClipTask {
         if !tokenizer_folder.join(<TokenizerConfig as unclip_bundle::config::Config>::FILE).is_file() {
             let captions = captions(train.as_ref(), config.seed);
             learn_tokenizer(&captions, config.text.vocabulary, config.text.tokens, &tokenizer_folder)?;
+            write_index(&root)?;
         }
-        write_index(&root)?;
         let tokenizer = ClipTokenizer::load(&Bundle::open(&root)?)?;
         let vocabulary = usize::try_from(tokenizer.largest_id()).unwrap_or_default() + 1;
         let text = folder.write_config(Component::TextEncoder, &parts::text_encoder(&config, vocabulary))?;
         let vision = folder.write_config(Component::ImageEncoder, &parts::image_encoder(&config))?;
         let extractor = parts::feature_extractor(&config);
         folder.write_config::<PreprocessorConfig>(Component::FeatureExtractor, &extractor)?;
-        write_index(&root)?;
         Ok(Self { config, train, held_out, placement, text, vision, tokenizer })
     }
 
@@ -81,16 +116,20 @@ impl ClipTask {
         Ok(Inputs::new().with("pictures", picture_tensor(batch)?).with("ids", ids))
     }
 
-    /// Embeddings of held-out pictures and their captions, in parts that fit into memory.
-    fn embed_held_out(&self, network: &ClipNetwork) -> Result<(Tensor, Tensor), TrainError> {
+    /// Embeddings of held-out pictures, of their captions, and the teacher's of the pictures, in parts that fit into memory.
+    fn embed_held_out(&self, network: &ClipNetwork) -> Result<Vec<Tensor>, TrainError> {
         let inputs =
             self.batch_inputs(&self.held_out.plain(self.config.evaluated))?.to(self.placement.device)?;
-        let (pictures, ids) = (inputs.get("pictures")?, inputs.get("ids")?);
-        let pictures: Vec<_> =
-            pictures.split(128, 0).iter().map(|part| network.vision.forward(part)).collect();
-        let texts: Vec<_> =
-            ids.split(128, 0).iter().map(|part| network.text.forward(part).embedding).collect();
-        Ok((Tensor::f_cat(&pictures, 0)?, Tensor::f_cat(&texts, 0)?))
+        let (pictures, ids) = (inputs.get("pictures")?.split(128, 0), inputs.get("ids")?.split(128, 0));
+        let joined = |parts: Vec<Tensor>| Ok::<_, TrainError>(Tensor::f_cat(&parts, 0)?);
+        let mut embedded = vec![
+            joined(pictures.iter().map(|part| network.vision.forward(part)).collect())?,
+            joined(ids.iter().map(|part| network.text.forward(part).embedding).collect())?,
+        ];
+        if let Some(teacher) = &network.teacher {
+            embedded.push(joined(pictures.iter().map(|part| teacher.embed(part)).collect())?);
+        }
+        Ok(embedded)
     }
 
     /// OpenAI's initial values (github.com/openai/CLIP, clip/model.py, `initialize_parameters`).
@@ -104,7 +143,7 @@ impl ClipTask {
         let (width, depth) = (tower.0 as f32, tower.1 as f32);
         let ends = |end: &str| name.ends_with(&format!("{end}.weight"));
         let residual = (width * 2.0 * depth).sqrt().recip();
-        if name == "logit_scale" {
+        if name.ends_with("logit_scale") {
             return Some(Init::Constant(FIRST_SCALE));
         }
         if name.ends_with("class_embedding") || ends("projection") {
@@ -143,10 +182,14 @@ impl Task for ClipTask {
             text: TextTower::new(&params.sub(Component::TextEncoder.folder()), &self.text)?,
             vision: VisionTower::new(&params.sub(Component::ImageEncoder.folder()), &self.vision)?,
             log_scale: params.tensor("logit_scale", &[1])?,
+            teacher: TeacherNetwork::new(params, &self.config)?,
         })
     }
 
     fn initialise(&self, name: &str, shape: &[i64], weight: Option<&[i64]>) -> Init {
+        if let Some(name) = name.strip_prefix("teacher.").filter(|name| *name != "logit_scale") {
+            return PictureTower::initialise(name, shape, weight);
+        }
         self.initial(name).unwrap_or_else(|| Init::layer(name, shape, weight))
     }
 
@@ -175,31 +218,44 @@ impl Task for ClipTask {
     }
 
     fn embed(&self, network: &ClipNetwork, inputs: &Inputs) -> Result<Vec<Tensor>, TrainError> {
-        let pictures = network.vision.forward(inputs.get("pictures")?);
+        let pictures = inputs.get("pictures")?;
         let texts = network.text.forward(inputs.get("ids")?).embedding;
-        Ok(vec![pictures, texts])
+        let taught = network.teacher.as_ref().map(|teacher| teacher.embed(pictures));
+        Ok([network.vision.forward(pictures), texts].into_iter().chain(taught).collect())
     }
 
     fn joint_loss(&self, network: &ClipNetwork, embedded: &[Tensor]) -> Result<Loss, TrainError> {
-        let [pictures, texts] = embedded else {
+        let [pictures, texts, taught @ ..] = embedded else {
             return Err(TrainError::shape("embedded", embedded.len(), "pictures and texts"));
         };
         let (total, scale) = contrastive(pictures, texts, &network.log_scale);
-        Ok(Loss { total, parts: vec![("logit_scale", scale.mean(Kind::Float))] })
+        let parts = vec![("contrastive", total.shallow_clone()), ("logit_scale", scale.mean(Kind::Float))];
+        let loss = Loss { total, parts };
+        Ok(match (&network.teacher, taught) {
+            (Some(teacher), [taught]) => teacher.join(loss, pictures, texts, taught),
+            _ => loss,
+        })
     }
 
     fn evaluate(&self, network: &ClipNetwork) -> Result<Vec<(&'static str, f64)>, TrainError> {
         if self.held_out.is_empty() {
             return Ok(Vec::new());
         }
-        let (pictures, texts) = self.embed_held_out(network)?;
-        let (by_text, by_picture) = (recall(&texts, &pictures)?, recall(&pictures, &texts)?);
-        Ok(vec![
+        let embedded = self.embed_held_out(network)?;
+        let [pictures, texts, taught @ ..] = embedded.as_slice() else { return Ok(Vec::new()) };
+        let (by_text, by_picture) = (recall(texts, pictures)?, recall(pictures, texts)?);
+        let mut figures = vec![
             ("text_to_picture_at_1", by_text.at_1),
             ("text_to_picture_at_5", by_text.at_5),
             ("picture_to_text_at_1", by_picture.at_1),
             ("picture_to_text_at_5", by_picture.at_5),
-        ])
+            ("directions", directions(pictures)?),
+        ];
+        if let [taught] = taught {
+            let by_text = recall(texts, taught)?;
+            figures.extend([("teacher_at_1", by_text.at_1), ("teacher_at_5", by_text.at_5)]);
+        }
+        Ok(figures)
     }
 }
 

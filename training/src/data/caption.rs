@@ -6,8 +6,6 @@ use super::options::Augment;
 use super::scene::Scene;
 use super::store::ItemRef;
 
-/// Of the captions with tags, those that have another name in the label's place instead.
-const OTHER_NAME: f32 = 0.35;
 /// Of the captions with label and tags, those that begin with the tags.
 const TAGS_FIRST: f32 = 0.3;
 /// Tags beside a label, at most.
@@ -41,9 +39,9 @@ pub(super) fn caption(item: ItemRef<'_>, scene: &Scene, augment: &Augment, draws
 
 /// Label, tag, or both, with colour, size and article.
 fn subject(item: ItemRef<'_>, scene: &Scene, augment: &Augment, draws: &mut Draws) -> String {
-    let with_tags = draws.chance(augment.tags);
-    let other = with_tags && !item.entry.skin_tone && draws.chance(OTHER_NAME);
+    let other = draws.chance(augment.names) && !item.entry.skin_tone;
     let name = if other { draws.pick(&item.concept.names) } else { None };
+    let with_tags = draws.chance(augment.tags);
     let mut phrase = recolour(name.unwrap_or(&item.entry.label), scene.tint);
     if scene.place.words.is_some() {
         phrase = format!("{} {phrase}", SIZES[draws.below(SIZES.len())]);

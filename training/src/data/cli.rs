@@ -13,7 +13,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::attribution::attribution_text;
 use super::build::{BuildReport, build};
 use super::sheet::contact_sheet;
-use super::source::{EMOJI_SETS, Source, attributions, read_emoji_sets, read_folder};
+use super::source::{EMOJI_SETS, Source, add_names, attributions, read_emoji_sets, read_folder};
 use super::{Augment, Sampler, Selection, Store};
 
 /// Build a training store from emoji sets, or from folders of images with captions.
@@ -30,6 +30,10 @@ pub struct DataArgs {
     /// Folder of images: photo.png beside photo.txt, or captions.jsonl with file_name and text. May be given often.
     #[arg(long, value_name = "DIR")]
     pub folder: Vec<PathBuf>,
+
+    /// File of other names for things, as training/configs/names.txt: captions use them too.
+    #[arg(long, value_name = "FILE")]
+    pub names: Option<PathBuf>,
 
     /// Side of the pictures in pixels, 8 to 1024.
     #[arg(long, value_name = "PIXELS", default_value_t = 64)]
@@ -71,6 +75,12 @@ fn read(args: &DataArgs) -> anyhow::Result<Vec<Source>> {
     let mut sources = if sets.is_empty() { vec![] } else { read_emoji_sets(&args.packages, &sets)? };
     for folder in &args.folder {
         sources.push(read_folder(folder)?);
+    }
+    if let Some(path) = &args.names {
+        let unseen = add_names(&mut sources, path)?;
+        if !unseen.is_empty() {
+            tracing::warn!("{}: no picture shows {}", path.display(), unseen.join("; "));
+        }
     }
     Ok(sources)
 }

@@ -65,9 +65,17 @@ pub enum DataError {
         /// What was expected and what was found.
         reason: String,
     },
-    /// An option or selection that leaves nothing to train on, or is out of range.
+    /// An option that is out of range, or names what is unknown.
     #[error("{0}")]
     Options(String),
+    /// A selection that no picture fits.
+    #[error("{path}: no picture is left to draw from, by {selection}")]
+    Nothing {
+        /// The store.
+        path: PathBuf,
+        /// What was asked for.
+        selection: String,
+    },
 }
 
 impl DataError {

@@ -68,7 +68,9 @@ pub struct Augment {
     pub place: f32,
     /// A style word in the caption.
     pub style_word: f32,
-    /// Tags beside the label, or another name instead of it.
+    /// Another name in the label's place, where the thing has one.
+    pub names: f32,
+    /// Tags beside the label.
     pub tags: f32,
     /// Weight of all skin tones of a person in one style together, beside the 1 of most pictures.
     pub skin_tone_weight: f32,
@@ -87,7 +89,8 @@ impl Default for Augment {
             tints: Tints::Train,
             place: 0.2,
             style_word: 0.5,
-            tags: 0.35,
+            names: 0.3,
+            tags: 0.2,
             skin_tone_weight: 0.5,
             flag_weight: 0.3,
             distinct_concepts: false,
@@ -99,7 +102,8 @@ impl Augment {
     /// No variation, for evaluation: the picture as it is, on white, captioned with its label and style.
     #[must_use]
     pub fn none(side: usize) -> Self {
-        Self { side, background: 0.0, tint: 0.0, place: 0.0, style_word: 1.0, tags: 0.0, ..Self::default() }
+        let (background, tint, place, names, tags) = (0.0, 0.0, 0.0, 0.0, 0.0);
+        Self { side, background, tint, place, style_word: 1.0, names, tags, ..Self::default() }
     }
 
     /// Checks every number.
@@ -113,6 +117,7 @@ impl Augment {
             ("tint", self.tint),
             ("place", self.place),
             ("style_word", self.style_word),
+            ("names", self.names),
             ("tags", self.tags),
         ] {
             if !(0.0..=1.0).contains(&value) {

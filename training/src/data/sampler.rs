@@ -67,7 +67,8 @@ impl Sampler {
     /// A sampler over the selected items.
     ///
     /// # Errors
-    /// [`DataError::Options`] if nothing is selected, a name is unknown or a number is out of range.
+    /// [`DataError::Nothing`] if no picture is selected, [`DataError::Options`] if a name is unknown or a number is out of
+    /// range.
     pub fn new(store: Arc<Store>, selection: &Selection, augment: Augment) -> Result<Self, DataError> {
         augment.check()?;
         Ok(Self {
@@ -88,6 +89,12 @@ impl Sampler {
     #[must_use]
     pub fn side(&self) -> usize {
         if self.augment.side == 0 { self.store.side() } else { self.augment.side }
+    }
+
+    /// The same items as they are.
+    #[must_use]
+    pub fn without_variation(&self) -> Self {
+        Self { augment: Augment::none(self.side()), ..self.clone() }
     }
 
     /// The items it draws from, as indices into the store.

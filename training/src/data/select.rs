@@ -16,7 +16,7 @@ pub(super) struct Selected {
 
 impl Selected {
     /// # Errors
-    /// [`DataError::Options`] if a name is unknown or nothing is left.
+    /// [`DataError::Options`] if a name is unknown, [`DataError::Nothing`] if nothing is left.
     pub(super) fn new(store: &Store, selection: &Selection, augment: &Augment) -> Result<Self, DataError> {
         check_names(store, selection)?;
         let things = selection.things.as_deref().map(|path| read_things(store, path)).transpose()?;
@@ -33,9 +33,8 @@ impl Selected {
         let items: Vec<usize> = store.items().filter(chosen).map(|item| item.index).collect();
         let sums = sums(store, &items, augment);
         if sums.last().is_none_or(|sum| *sum <= 0.0) {
-            let reason =
-                format!("{}: no picture is left to draw from, by {selection:?}", store.path().display());
-            return Err(DataError::Options(reason));
+            let selection = format!("{selection:?}");
+            return Err(DataError::Nothing { path: store.path().to_path_buf(), selection });
         }
         Ok(Self { items, sums })
     }

@@ -9,13 +9,18 @@ use unclip_bundle::{BundleSampling, Component};
 use unclip_models::networks::{TextProj, UNet2DConditionModel};
 use unclip_models::{ModelError, Params, Placement};
 
-use super::{DecoderConfig, DecoderNetwork};
+use super::errors::Measure;
+use super::network::Spread;
+use super::pool::{Pool, Sampled};
+use super::{DecoderConfig, DecoderNetwork, PriorSamples, folding};
 use crate::TrainError;
-use crate::bundle::{decoder_scheduler, write_index};
-use crate::clip::FrozenClip;
+use crate::bundle::decoder_scheduler;
+use crate::clip::{FrozenClip, Statistics};
+use crate::data::Batch;
 use crate::diffusion::{Process, UNetShape, add_noise, sample, text_proj, timesteps, unet, variance_bound};
-use crate::params::{Init, to_i64};
+use crate::params::{Init, ParamStore, to_i64};
 use crate::pictures::{picture_tensor, resize, rows};
+use crate::prior::FrozenPrior;
 use crate::random::{Purpose, StepRandom};
 use crate::run::{BatchSource, Inputs, Loss, RunFolder, Sheet, Task};
 
@@ -29,6 +34,7 @@ pub struct DecoderTask {
     process: Process,
     text_proj: TextProjConfig,
     unet: UNet2DConditionConfig,
+    pool: Option<Pool>,
 }
 
 impl DecoderTask {
@@ -55,9 +61,13 @@ impl DecoderTask {
         )?;
         let own = config.sampling.guided();
         folder.write_sampling(&BundleSampling { decoder: own, ..Default::default() })?;
-        write_index(&folder.bundle())?;
+        let pool = |prior: &PriorSamples| {
+            let network = FrozenPrior::open(&prior.run, &clip, placement)?;
+            Ok::<_, TrainError>(Pool::new(network, prior.guidance, config.seed))
+        };
+        let pool = config.prior.as_ref().map(pool).transpose()?;
         let process = Process::new()?;
-        Ok(Self { config, train, held_out, placement, clip, process, text_proj, unet })
+        Ok(Self { config, train, held_out, placement, clip, process, text_proj, unet, pool })
     }
 
     /// Captions, some of them dropped.
@@ -68,6 +78,23 @@ impl DecoderTask {
             }
         }
         captions
+    }
+
+    /// Some rows of a batch become such that the prior sampled an embedding for.
+    fn sampled(&self, batch: &mut Batch, step: u64, random: &mut StepRandom) -> Result<Sampled, TrainError> {
+        match (&self.pool, &self.config.prior) {
+            (Some(pool), Some(prior)) => {
+                pool.mix(batch, prior.share, (self.train.as_ref(), &self.clip), step, random)
+            }
+            _ => Sampled::none(batch.captions.len(), self.clip.dim()),
+        }
+    }
+
+    /// What is added to normalised image embeddings, `[batch, dim]`.
+    fn disturbance(&self, random: &mut StepRandom, rows: usize) -> Tensor {
+        let strengths: Vec<f32> = (0..rows).map(|_| random.uniform() * self.config.embedding_noise).collect();
+        let noise = random.normal(&[to_i64(rows), to_i64(self.clip.dim())]);
+        noise * Tensor::from_slice(&strengths).unsqueeze(1)
     }
 }
 
@@ -80,6 +107,7 @@ impl Task for DecoderTask {
 
     fn build(&self, params: &Params) -> Result<DecoderNetwork, ModelError> {
         Ok(DecoderNetwork {
+            spread: Spread::new(&params.sub("image_spread"), self.clip.dim())?,
             text_proj: TextProj::new(&params.sub(Component::TextProj.folder()), &self.text_proj)?,
             unet: UNet2DConditionModel::new(&params.sub(Component::Decoder.folder()), &self.unet)?,
             clip: self.clip.towers(self.placement)?,
@@ -89,20 +117,40 @@ impl Task for DecoderTask {
     }
 
     fn initialise(&self, name: &str, shape: &[i64], weight: Option<&[i64]>) -> Init {
-        match name.ends_with("learned_classifier_free_guidance_embeddings") {
-            true => Init::Normal(0.02),
-            false => UNetShape::initialise(name, shape, weight),
+        match () {
+            () if name == folding::MEAN || name == folding::DEVIATION => Init::Frozen,
+            () if name.ends_with("learned_classifier_free_guidance_embeddings") => Init::Normal(0.02),
+            () => UNetShape::initialise(name, shape, weight),
         }
     }
 
+    fn prepare(&self, store: &mut ParamStore) -> Result<(), TrainError> {
+        let Statistics { mean, deviation } =
+            self.clip.statistics(self.train.as_ref(), self.config.seed, self.placement)?;
+        // What the network computes with and what is folded away at export must be the same numbers.
+        let rounded = |values: &Tensor| values.to_kind(self.placement.kind).to_kind(Kind::Float);
+        store.set(folding::MEAN, &rounded(&mean))?;
+        store.set(folding::DEVIATION, &rounded(&deviation))
+    }
+
+    fn adopt(&self, store: &mut ParamStore) -> Result<(), TrainError> {
+        folding::unfold(store)
+    }
+
+    fn exported(&self, averages: Vec<(String, Tensor)>) -> Result<Vec<(String, Tensor)>, TrainError> {
+        folding::folded(averages)
+    }
+
     fn inputs(&self, step: u64) -> Result<Inputs, TrainError> {
-        let batch = self.train.batch(self.config.seed, step, self.config.optimisation.batch);
+        let mut batch = self.train.batch(self.config.seed, step, self.config.optimisation.batch);
         let mut random = StepRandom::new(self.config.seed, step, Purpose::Dropout);
+        let sampled = self.sampled(&mut batch, step, &mut random)?;
         let (ids, mask) = self.clip.tokenize(&self.captions(batch.captions.clone(), &mut random))?;
         let dropped: Vec<bool> =
             batch.captions.iter().map(|_| random.chance(self.config.drop_image)).collect();
         let pictures = picture_tensor(&batch)?;
         let x_0 = resize(&pictures, self.config.unet.side)?;
+        let disturbance = self.disturbance(&mut random, batch.captions.len());
         let draw = self.process.draw(self.config.seed, step, &x_0.size())?;
         Ok(Inputs::new()
             .with("pictures", resize(&pictures, self.clip.side())?)
@@ -110,13 +158,19 @@ impl Task for DecoderTask {
             .with("ids", ids)
             .with("mask", mask)
             .with("dropped", Tensor::f_from_slice(&dropped)?)
+            .with("sampled", sampled.rows)
+            .with("sampled_images", sampled.images)
+            .with("disturbance", disturbance)
             .with("noise", draw.noise)
             .with("timesteps", draw.timesteps)
             .with("levels", draw.levels))
     }
 
     fn loss(&self, network: &DecoderNetwork, inputs: &Inputs) -> Result<Loss, TrainError> {
-        let image = network.clip.pictures(inputs.get("pictures")?)?;
+        let own = network.images(inputs.get("pictures")?)?;
+        let sampled = network.spread.normalised(inputs.get("sampled_images")?);
+        let image = sampled.where_self(&inputs.get("sampled")?.unsqueeze(1), &own);
+        let image = image + inputs.get("disturbance")?;
         let (ids, mask) = (inputs.get("ids")?, inputs.get("mask")?);
         let conditions = network.conditions(&image, inputs.get("dropped")?, ids, mask)?;
         let (noise, levels) = (inputs.get("noise")?, inputs.get("levels")?);
@@ -131,13 +185,30 @@ impl Task for DecoderTask {
         Ok(Loss { total, parts: vec![("simple", simple), ("variance_bound", bound)] })
     }
 
+    /// One-step errors over pictures that were trained on ("memory") and over held-out ones.
+    fn evaluate(&self, network: &DecoderNetwork) -> Result<Vec<(&'static str, f64)>, TrainError> {
+        let Self { clip, process, .. } = self;
+        let measure =
+            Measure { clip, process, objective: self.config.objective, side: self.config.unet.side };
+        let names = [
+            (&self.train, ["memory_999", "memory_750", "memory_600", "memory_300"]),
+            (&self.held_out, ["held_out_999", "held_out_750", "held_out_600", "held_out_300"]),
+        ];
+        let mut figures = Vec::new();
+        for (source, names) in names.into_iter().filter(|(source, _)| !source.is_empty()) {
+            let errors = measure.one_step(network, &source.plain(self.config.measured))?;
+            figures.extend(names.into_iter().zip(errors));
+        }
+        Ok(figures)
+    }
+
     fn sheet(&self, network: &DecoderNetwork) -> Result<Option<RgbImage>, TrainError> {
         let source = if self.held_out.is_empty() { &self.train } else { &self.held_out };
         let batch = source.plain(self.config.sampling.count);
         let count = to_i64(batch.captions.len());
         let device = self.placement.device;
         let pictures = picture_tensor(&batch)?.f_to_device(device)?;
-        let image = network.clip.pictures(&pictures)?;
+        let image = network.images(&pictures)?;
         let conditions = |captions: &[String], drop: bool| {
             let (ids, mask) = self.clip.tokenize(captions)?;
             let dropped =

@@ -73,6 +73,14 @@ impl Objective {
         (errors * weights).mean(Kind::Float)
     }
 
+    /// The picture that a prediction implies for `x_t`, of the same shape.
+    pub fn picture(&self, predicted: &Tensor, x_t: &Tensor, levels: &Tensor) -> Tensor {
+        match self.prediction {
+            Prediction::Epsilon => (x_t - predicted * level(levels, 1, x_t)) / level(levels, 0, x_t),
+            Prediction::Sample => predicted.shallow_clone(),
+        }
+    }
+
     /// The noise that a prediction implies for `x_t`, of the same shape.
     pub fn noise(&self, predicted: &Tensor, x_t: &Tensor, levels: &Tensor) -> Tensor {
         match self.prediction {
@@ -126,6 +134,8 @@ mod tests {
         let noise = Tensor::from_slice(&[1.5_f32, -0.3]).view([2, 1]);
         let x_t = add_noise(&x_0, &noise, &levels());
         let found = objective(Prediction::Sample, None).noise(&x_0, &x_t, &levels());
-        assert!(f64::try_from((found - noise).abs().max()).unwrap() < 1e-5);
+        assert!(f64::try_from((found - &noise).abs().max()).unwrap() < 1e-5);
+        let found = objective(Prediction::Epsilon, None).picture(&noise, &x_t, &levels());
+        assert!(f64::try_from((found - x_0).abs().max()).unwrap() < 1e-5);
     }
 }

@@ -24,6 +24,10 @@ pub struct UNetShape {
     /// Width of an attention head.
     #[serde(default = "head_width")]
     pub head_width: usize,
+    /// Width of the time embedding, which the decoder's conditions are added to; absent: four times the first level's
+    /// channels. A thin first level would be a narrow way for them.
+    #[serde(default)]
+    pub time_width: Option<usize>,
     /// Whether the time embedding scales and shifts, or is only added.
     #[serde(default = "scale_shift")]
     pub scale_shift: bool,
@@ -47,7 +51,12 @@ impl UNetShape {
             "one or more levels",
         );
         problems.expect("unet.layers", self.layers, self.layers >= 1, "1 or more");
+        let width = self.time_width();
+        problems.expect("unet.time_width", width, (1..=65536).contains(&width), "1 to 65536");
         let levels = self.channels.len();
+        let halved = 1 << levels.saturating_sub(1).min(16);
+        let divides = self.side >= halved && self.side.is_multiple_of(halved);
+        problems.expect("unet.side", self.side, divides, "a multiple of 2 to the number of levels less 1");
         problems.expect(
             "unet.attention_levels",
             self.attention_levels,
@@ -56,9 +65,10 @@ impl UNetShape {
         );
     }
 
-    /// Width of the time embedding, diffusers' default.
+    /// Width of the time embedding: the configured one, or diffusers' default.
     pub fn time_width(&self) -> usize {
-        self.channels.first().copied().unwrap_or_default() * 4
+        let default = || self.channels.first().copied().unwrap_or_default() * 4;
+        self.time_width.unwrap_or_else(default)
     }
 
     fn common(&self, attention: bool) -> Value {
@@ -86,6 +96,7 @@ impl UNetShape {
             "norm_num_groups": self.groups,
             "resnet_time_scale_shift": if self.scale_shift { "scale_shift" } else { "default" },
             "sample_size": self.side,
+            "time_embedding_dim": self.time_width,
             "up_block_types": up,
         })
     }

@@ -3,10 +3,10 @@
 
 mod config;
 mod open;
-mod picture;
 mod text;
 mod trainer;
 
-pub use config::{JudgeConfig, PictureShape, TextShape};
+pub use crate::picture_tower::PictureShape;
+pub use config::{JudgeConfig, TextShape};
 pub use open::Judge;
 pub use trainer::JudgeTask;

@@ -4,15 +4,15 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
-use unclip_bundle::{Weights, config};
+use unclip_bundle::{WeightFiles, Weights, config};
 use unclip_models::{ModelError, Params, Placement, SafetensorsSource};
 
-use super::picture::PictureTower;
+use super::TextShape;
 use super::text::{TextTower, Words};
-use super::{PictureShape, TextShape};
 use crate::TrainError;
 use crate::bundle::save_tensors;
 use crate::error::{make_folder, write_json};
+use crate::picture_tower::{PictureShape, PictureTower};
 use crate::pictures::resize;
 use crate::run::RunFolder;
 
@@ -77,7 +77,7 @@ impl Judge {
     pub fn open(run: &Path, placement: Placement) -> Result<Self, TrainError> {
         let folder = RunFolder::at(run);
         let shape = Shape::read(&folder)?;
-        let weights = Weights::open(&run.join("judge"), "model")?;
+        let weights = Weights::open(WeightFiles::find(&run.join("judge"), "model", None)?)?;
         let source = SafetensorsSource::new(&weights, placement);
         let towers = shape.towers(&Params::root(&source))?;
         Ok(Self { towers, side: shape.picture.side, words: Words::new(shape.words), placement })

@@ -12,11 +12,12 @@ use crate::TrainError;
 use crate::clip::{FIRST_SCALE, contrastive, recall};
 use crate::data::Batch;
 use crate::params::Init;
+use crate::picture_tower::PictureTower;
 use crate::pictures::picture_tensor;
 use crate::run::{BatchSource, Inputs, Loss, RunFolder, Task};
 
 /// Captions that the words are learned from, in batches of 256.
-const CAPTION_BATCHES: u64 = 80;
+const CAPTION_BATCHES: u64 = 240;
 
 /// The seed's other sequence of batches, for what happens before training.
 const BEFORE: u64 = 0x5eed;
@@ -83,9 +84,7 @@ impl Task for JudgeTask {
         match name {
             "logit_scale" => Init::Constant(FIRST_SCALE),
             "text.words.weight" => Init::Normal(0.02),
-            // Residual blocks start as the identity (arXiv 1706.02677, section 5.1).
-            _ if name.contains("conv2.") => Init::Zeros,
-            _ => Init::layer(name, shape, weight),
+            _ => PictureTower::initialise(name, shape, weight),
         }
     }
 

@@ -1,10 +1,13 @@
 //! The prior's networks in training.
 
 use tch::{Device, Kind, Tensor};
-use unclip_models::networks::{PriorTransformer, mask_bias};
+use unclip_models::networks::{ContextBatch, PriorTransformer, mask_bias};
 
 use crate::TrainError;
-use crate::clip::{FrozenTowers, TextStates};
+use crate::bundle::prior_scheduler;
+use crate::clip::{FrozenClip, FrozenTowers, TextStates};
+use crate::diffusion::{Sampling, sample, timesteps};
+use crate::params::to_i64;
 
 /// The transformer, and the CLIP it is conditioned on.
 pub struct PriorNetwork {
@@ -15,10 +18,7 @@ pub struct PriorNetwork {
 }
 
 /// What the step part of the transformer sees of a batch's texts.
-pub(super) struct Texts {
-    key_values: Vec<Tensor>,
-    bias: Tensor,
-}
+pub(super) struct Texts([ContextBatch; 1]);
 
 impl Texts {
     /// Every text `count` times, one after the other.
@@ -27,7 +27,10 @@ impl Texts {
             return self;
         }
         let repeat = |tensor: &Tensor| tensor.repeat_interleave_self_int(count, 0, None);
-        Self { key_values: self.key_values.iter().map(repeat).collect(), bias: repeat(&self.bias) }
+        Self(self.0.map(|ContextBatch { key_values, bias }| ContextBatch {
+            key_values: key_values.iter().map(repeat).collect(),
+            bias: bias.as_ref().map(repeat),
+        }))
     }
 }
 
@@ -46,7 +49,8 @@ impl PriorNetwork {
         let tokens = tokens.f_index_select(1, &seen.to_device(tokens.device()))?;
         let always = Tensor::ones([mask.size()[0], 1], (Kind::Bool, mask.device()));
         let bias = mask_bias(&Tensor::f_cat(&[mask, &always], 1)?, self.kind);
-        Ok(Texts { key_values: self.prior.encode_text(&tokens, Some(&bias)), bias })
+        let key_values = self.prior.encode_text(&tokens, Some(&bias));
+        Ok(Texts([ContextBatch { key_values, bias: Some(bias) }]))
     }
 
     /// The predicted embeddings `[batch, dim]`, normalised, f32.
@@ -57,7 +61,7 @@ impl PriorNetwork {
         texts: &Texts,
     ) -> Result<Tensor, TrainError> {
         let x_t = x_t.f_to_kind(self.kind)?;
-        let out = self.prior.forward(&x_t, timesteps, &texts.key_values, Some(&texts.bias));
+        let out = self.prior.forward(&x_t, timesteps, &texts.0);
         Ok(out.f_to_kind(Kind::Float)?)
     }
 
@@ -66,6 +70,28 @@ impl PriorNetwork {
         let (mean, std) = self.prior.statistics();
         let embeddings = self.clip.pictures(pictures)?.f_to_kind(Kind::Float)?;
         Ok((embeddings - mean.f_to_kind(Kind::Float)?) / std.f_to_kind(Kind::Float)?)
+    }
+
+    /// Image embeddings `[captions, dim]` of captions, as CLIP gives them, f32.
+    pub(super) fn sample(
+        &self,
+        clip: &FrozenClip,
+        captions: &[String],
+        sampling: Sampling,
+        seed: u64,
+    ) -> Result<Tensor, TrainError> {
+        let (count, device) = (to_i64(captions.len()), self.prior.statistics().0.device());
+        let texts = |captions: &[String]| {
+            let (ids, mask) = clip.tokenize(captions)?;
+            self.texts(&ids.f_to_device(device)?, &mask.f_to_device(device)?)
+        };
+        let (with, without) = (texts(captions)?, texts(&vec![String::new(); captions.len()])?);
+        let shape = [count, to_i64(clip.dim())];
+        let sampled = sample(&prior_scheduler(), &shape, sampling, seed, |x, t| {
+            let (x, t) = (x.f_to_device(device)?, timesteps(t, count, device));
+            Ok((self.predict(&x, &t, &with)?, Some(self.predict(&x, &t, &without)?)))
+        })?;
+        self.denormalised(&sampled.f_to_device(device)?)
     }
 
     /// The inverse of [`PriorNetwork::normalised`].
@@ -85,8 +111,6 @@ mod tests {
     use unclip_models::{Params, Placement, PriorModel, SafetensorsSource};
 
     use super::*;
-    use crate::clip::FrozenClip;
-    use crate::params::to_i64;
 
     const TEXTS: [&str; 3] = ["", "a red heart", "seven small blue cats on a green hill"];
 

@@ -10,22 +10,13 @@ use unclip_models::{ModelError, Params, Placement};
 
 use super::{PriorNetwork, PriorTrainingConfig};
 use crate::TrainError;
-use crate::bundle::{prior_scheduler, write_index};
-use crate::clip::{FrozenClip, recall};
-use crate::diffusion::{Process, add_noise, sample, timesteps};
+use crate::bundle::prior_scheduler;
+use crate::clip::{FrozenClip, Statistics, recall};
+use crate::diffusion::{Process, add_noise};
 use crate::params::{Init, ParamStore, to_i64};
 use crate::pictures::{picture_tensor, resize};
 use crate::random::{Purpose, StepRandom};
 use crate::run::{BatchSource, Inputs, Loss, RunFolder, Task};
-
-/// Pictures, in batches of 256, that the embeddings' mean and deviation are computed from.
-const STATISTICS_BATCHES: u64 = 24;
-
-/// The seed's other sequence of batches, for what happens before training.
-const BEFORE: u64 = 0x5eed;
-
-/// Deviations below this would blow up what hardly varies.
-const SMALLEST_DEVIATION: f64 = 1e-3;
 
 /// The prior's trainer.
 pub struct PriorTask {
@@ -56,24 +47,7 @@ impl PriorTask {
         folder.write_scheduler(Component::PriorScheduler, &prior_scheduler())?;
         let own = config.sampling.guided();
         folder.write_sampling(&BundleSampling { prior: own, ..Default::default() })?;
-        write_index(&folder.bundle())?;
         Ok(Self { config, train, held_out, placement, clip, process: Process::new()?, prior })
-    }
-
-    /// Mean and standard deviation of CLIP's embeddings of training pictures, `[1, dim]` each.
-    fn statistics(&self) -> Result<(Tensor, Tensor), TrainError> {
-        let towers = self.clip.towers(self.placement)?;
-        let mut embeddings = Vec::new();
-        for step in 0..STATISTICS_BATCHES {
-            let batch = self.train.batch(self.config.seed ^ BEFORE, step, 256);
-            let pictures = resize(&picture_tensor(&batch)?, self.clip.side())?;
-            embeddings
-                .push(towers.pictures(&pictures.to_device(self.placement.device))?.to_kind(Kind::Float));
-        }
-        let all = Tensor::f_cat(&embeddings, 0)?;
-        let mean = all.mean_dim([0_i64].as_slice(), true, Kind::Float);
-        let std = all.std_dim([0_i64].as_slice(), true, true).clamp_min(SMALLEST_DEVIATION);
-        Ok((mean, std))
     }
 }
 
@@ -105,9 +79,10 @@ impl Task for PriorTask {
     }
 
     fn prepare(&self, store: &mut ParamStore) -> Result<(), TrainError> {
-        let (mean, std) = tch::no_grad(|| self.statistics())?;
+        let Statistics { mean, deviation } =
+            self.clip.statistics(self.train.as_ref(), self.config.seed, self.placement)?;
         store.set("prior.clip_mean", &mean)?;
-        store.set("prior.clip_std", &std)
+        store.set("prior.clip_std", &deviation)
     }
 
     fn inputs(&self, step: u64) -> Result<Inputs, TrainError> {
@@ -149,21 +124,12 @@ impl Task for PriorTask {
             return Ok(Vec::new());
         }
         let batch = self.held_out.plain(self.config.sampling.count);
-        let (device, count) = (self.placement.device, to_i64(batch.captions.len()));
-        let pictures = picture_tensor(&batch)?.f_to_device(device)?;
-        let truth = network.clip.pictures(&pictures)?;
-        let (ids, mask) = self.clip.tokenize(&batch.captions)?;
-        let (ids, mask) = (ids.to_device(device), mask.to_device(device));
-        let with = network.texts(&ids, &mask)?;
-        let (no_ids, no_mask) = self.clip.tokenize(&vec![String::new(); batch.captions.len()])?;
-        let without = network.texts(&no_ids.to_device(device), &no_mask.to_device(device))?;
-        let shape = [count, to_i64(self.clip.dim())];
-        let sampled = sample(&prior_scheduler(), &shape, self.config.sampling, self.config.seed, |x, t| {
-            let (x, t) = (x.to_device(device), timesteps(t, count, device));
-            Ok((network.predict(&x, &t, &with)?, Some(network.predict(&x, &t, &without)?)))
-        })?;
-        let sampled = network.denormalised(&sampled.to_device(device))?;
-        let text = network.clip.texts(&ids).embedding;
+        let device = self.placement.device;
+        let truth = network.clip.pictures(&picture_tensor(&batch)?.f_to_device(device)?)?;
+        let (sampling, seed) = (self.config.sampling, self.config.seed);
+        let sampled = network.sample(&self.clip, &batch.captions, sampling, seed)?;
+        let (ids, _) = self.clip.tokenize(&batch.captions)?;
+        let text = network.clip.texts(&ids.f_to_device(device)?).embedding;
         let cosine = |found: &Tensor| {
             let similarity =
                 Tensor::cosine_similarity(&found.to_kind(Kind::Float), &truth.to_kind(Kind::Float), 1, 1e-8);

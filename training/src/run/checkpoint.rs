@@ -129,6 +129,9 @@ pub fn latest(folder: &Path) -> Result<Option<PathBuf>, TrainError> {
 /// The checkpoints in a folder, oldest first.
 fn list(folder: &Path) -> Result<Vec<PathBuf>, TrainError> {
     let mut all = Vec::new();
+    if !folder.exists() {
+        return Ok(all);
+    }
     for entry in std::fs::read_dir(folder).map_err(TrainError::io(folder))? {
         let path = entry.map_err(TrainError::io(folder))?.path();
         if path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with("step-")) {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+use super::Schedule;
 use crate::TrainError;
 use crate::data::{Augment, Selection};
 use crate::params::AdamW;
@@ -29,16 +30,20 @@ pub struct DataConfig {
 pub struct Optimisation {
     /// Pictures per step.
     pub batch: usize,
-    /// Steps of the whole training: where the cosine ends.
+    /// Steps of the whole training.
     pub steps: u64,
+    /// Minutes of the whole training, all slices together: it ends after these or after the steps, whichever is first.
+    /// Absent: after the steps. With it a resumed training is not bit for bit the uninterrupted one.
+    #[serde(default)]
+    pub minutes: Option<f64>,
     /// The learning rate after the warm-up.
     pub learning_rate: f64,
     /// Steps over which the learning rate rises from zero.
     #[serde(default = "warmup")]
     pub warmup: u64,
-    /// The learning rate at the end, as a share of the highest.
-    #[serde(default = "final_share")]
-    pub final_share: f64,
+    /// The last share of the training, in which the learning rate falls to zero.
+    #[serde(default = "fall")]
+    pub fall: f64,
     /// Decoupled weight decay.
     #[serde(default)]
     pub weight_decay: f64,
@@ -61,8 +66,8 @@ fn warmup() -> u64 {
     500
 }
 
-fn final_share() -> f64 {
-    0.02
+fn fall() -> f64 {
+    0.3
 }
 
 fn betas() -> [f64; 2] {
@@ -100,6 +105,17 @@ impl Default for Cadence {
 }
 
 impl Optimisation {
+    /// The learning rate over the training.
+    pub fn schedule(&self) -> Schedule {
+        Schedule {
+            peak: self.learning_rate,
+            warmup: self.warmup,
+            steps: self.steps,
+            seconds: self.minutes.map(|minutes| minutes * 60.0),
+            fall: self.fall,
+        }
+    }
+
     /// The optimiser.
     pub fn adamw(&self) -> AdamW {
         AdamW {
@@ -125,12 +141,9 @@ impl Optimisation {
             self.learning_rate > 0.0,
             "positive",
         );
-        problems.expect(
-            "optimisation.final_share",
-            self.final_share,
-            (0.0..=1.0).contains(&self.final_share),
-            "0 to 1",
-        );
+        problems.expect("optimisation.fall", self.fall, (0.0..=1.0).contains(&self.fall), "0 to 1");
+        let minutes = self.minutes.unwrap_or(1.0);
+        problems.expect("optimisation.minutes", minutes, minutes > 0.0 && minutes.is_finite(), "positive");
         problems.expect(
             "optimisation.weight_decay",
             self.weight_decay,

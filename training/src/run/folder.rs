@@ -1,6 +1,5 @@
 //! The folder of one training.
 
-use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -9,6 +8,7 @@ use unclip_bundle::{BundleSampling, Component, SAMPLING_FILE, config};
 
 use crate::TrainError;
 use crate::bundle::{Precision, write_component};
+use crate::clip::scale_of;
 use crate::error::{make_folder, write_json};
 
 /// The folder of one training:
@@ -20,6 +20,7 @@ use crate::error::{make_folder, write_json};
 /// | `loss.png`, `sheets/step-N.png` | pictures for people |
 /// | `bundle/` | the parts it trains, averaged, in diffusers' layout |
 /// | `run.json` | what it was trained with |
+/// | `next/` | configs of a trainer that starts, until all is checked |
 /// | `lock` | held while a trainer is at work |
 #[derive(Clone, Debug)]
 pub struct RunFolder {
@@ -33,6 +34,19 @@ pub struct RunInfo {
     pub stage: String,
     /// Fingerprint of the CLIP towers that it was trained with; none where it needs none.
     pub clip: Option<String>,
+    /// Side of the pictures that an upsampler takes.
+    #[serde(default)]
+    pub takes: Option<usize>,
+    /// Side of the pictures that a decoder or an upsampler draws.
+    #[serde(default)]
+    pub draws: Option<usize>,
+}
+
+impl RunInfo {
+    /// A trainer that needs no CLIP and draws nothing.
+    pub fn of(stage: &str) -> Self {
+        Self { stage: stage.to_owned(), ..Self::default() }
+    }
 }
 
 impl RunFolder {
@@ -41,39 +55,9 @@ impl RunFolder {
         Self { root: root.to_path_buf() }
     }
 
-    /// Makes the folder.
-    ///
-    /// # Errors
-    /// A place that can't be written.
-    pub fn create(root: &Path) -> Result<Self, TrainError> {
-        let folder = Self::at(root);
-        for path in [folder.checkpoints(), folder.sheets(), folder.bundle()] {
-            make_folder(&path)?;
-        }
-        Ok(folder)
-    }
-
     /// The folder itself.
     pub fn root(&self) -> &Path {
         &self.root
-    }
-
-    /// Keeps other trainers out of the folder until the file is dropped, or its process ends.
-    ///
-    /// # Errors
-    /// One of them is at work there, or a place that can't be written.
-    pub fn lock(&self) -> Result<File, TrainError> {
-        let path = self.root.join("lock");
-        let file = File::create(&path).map_err(TrainError::io(&path))?;
-        match file.try_lock() {
-            Ok(()) => Ok(file),
-            Err(TryLockError::WouldBlock) => Err(TrainError::Export {
-                path: self.root.clone(),
-                reason: "another training is at work here; stop it, or choose another folder with --run"
-                    .into(),
-            }),
-            Err(TryLockError::Error(source)) => Err(TrainError::Io { path, source }),
-        }
     }
 
     /// Where checkpoints are.
@@ -101,14 +85,6 @@ impl RunFolder {
         self.root.join("loss.png")
     }
 
-    /// Writes `run.json`.
-    ///
-    /// # Errors
-    /// A folder that can't be written.
-    pub fn write_info(&self, info: &RunInfo) -> Result<(), TrainError> {
-        write_json(&self.root.join("run.json"), info)
-    }
-
     /// Reads `run.json`.
     ///
     /// # Errors
@@ -117,8 +93,13 @@ impl RunFolder {
         Ok(config::read_json(&self.root.join("run.json"))?)
     }
 
+    /// Where configs wait until a training may begin.
+    pub(super) fn next(&self) -> PathBuf {
+        self.root.join("next")
+    }
+
     /// Writes a component's JSON file and reads it back the way the servers do, so that a network they would refuse is
-    /// never trained.
+    /// never trained. It is put into the bundle when the training begins.
     ///
     /// # Errors
     /// A folder that can't be written, or what the servers refuse.
@@ -127,18 +108,18 @@ impl RunFolder {
         component: Component,
         value: &serde_json::Value,
     ) -> Result<C, TrainError> {
-        let folder = self.bundle().join(component.folder());
+        let folder = self.next().join(component.folder());
         make_folder(&folder)?;
         write_json(&folder.join(C::FILE), value)?;
         Ok(config::read(&folder)?)
     }
 
-    /// Writes a scheduler's config.
+    /// Writes a scheduler's config, likewise.
     ///
     /// # Errors
     /// A folder that can't be written.
     pub fn write_scheduler(&self, component: Component, value: &serde_json::Value) -> Result<(), TrainError> {
-        let folder = self.bundle().join(component.folder());
+        let folder = self.next().join(component.folder());
         make_folder(&folder)?;
         write_json(&folder.join("scheduler_config.json"), value)
     }
@@ -158,16 +139,17 @@ impl RunFolder {
         Ok(())
     }
 
-    /// Writes how the trained stage samples unless a request says otherwise.
+    /// Writes how the trained stage samples unless a request says otherwise, likewise.
     ///
     /// # Errors
     /// A folder that can't be written.
     pub fn write_sampling(&self, sampling: &BundleSampling) -> Result<(), TrainError> {
-        write_json(&self.bundle().join(SAMPLING_FILE), sampling)
+        make_folder(&self.next())?;
+        write_json(&self.next().join(SAMPLING_FILE), sampling)
     }
 
     /// Writes the weights of every component among `parameters`, which are named `folder.parameter`; those of the first
-    /// component of `also` go into the second one's folder as well.
+    /// component of `also` go into the second one's folder as well. CLIP's scale goes into `sampling.json`.
     ///
     /// # Errors
     /// A folder that can't be written.
@@ -189,8 +171,21 @@ impl RunFolder {
             if let Some((_, other)) = also.filter(|(from, _)| *from == component) {
                 write_component(&self.bundle(), other, &own, Precision::F32)?;
             }
+            if component == Component::TextEncoder {
+                self.write_logit_scale(parameters)?;
+            }
         }
         Ok(())
+    }
+
+    /// A text tower is trained with a scale beside it, which stands in no tower's file.
+    fn write_logit_scale(&self, parameters: &[(String, Tensor)]) -> Result<(), TrainError> {
+        let Some((_, log)) = parameters.iter().find(|(name, _)| name == "logit_scale") else {
+            return Ok(());
+        };
+        let mut sampling = BundleSampling::read(&self.bundle())?;
+        sampling.clip.logit_scale = Some(scale_of(log)?);
+        self.write_sampling(&sampling)
     }
 }
 
@@ -204,19 +199,3 @@ pub(crate) const COMPONENTS: [Component; 7] = [
     Component::SuperResFirst,
     Component::SuperResLast,
 ];
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn two_trainings_do_not_share_a_folder() {
-        let place = tempfile::tempdir().unwrap();
-        let folder = RunFolder::create(place.path()).unwrap();
-        let first = folder.lock().unwrap();
-        let refused = folder.lock().unwrap_err().to_string();
-        assert!(refused.contains("another training is at work here"), "{refused}");
-        drop(first);
-        assert!(folder.lock().is_ok());
-    }
-}

@@ -6,30 +6,23 @@ use std::time::{Duration, Instant};
 use tch::Tensor;
 use unclip_models::{Params, Placement};
 
-use super::folder::RunInfo;
 use super::prefetch::Prefetch;
 use super::progress::Progress;
 use super::replica::{Part, Replicas};
 use super::warm_start::start_from;
-use super::{
-    Cadence, Checkpoint, Metrics, Optimisation, Record, RunFolder, Schedule, Task, draw_curves, latest,
-};
+use super::{Cadence, Checkpoint, Claim, Metrics, Optimisation, Record, RunFolder, Task, draw_curves};
 use crate::TrainError;
 use crate::params::{Layout, ParamStore};
 
 /// What is not in the configuration file.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The run's folder.
-    pub run: PathBuf,
     /// Device and dtype of the networks.
     pub placement: Placement,
     /// How long to train before writing a checkpoint and stopping; none: to the last step.
     pub limit: Option<Duration>,
     /// Stop after this step of the schedule, as if the time were up.
     pub stop_at: Option<u64>,
-    /// Whether to go on from the newest checkpoint, if there is one.
-    pub resume: bool,
     /// A bundle whose weights a new training starts from, instead of from noise.
     pub init: Option<PathBuf>,
     /// Threads that make batches.
@@ -49,39 +42,39 @@ pub struct Outcome {
     pub rate: f64,
 }
 
-/// Trains until the schedule's end or the time limit, and leaves a checkpoint and the averaged parts.
+/// Trains a run that was claimed for this task, from its checkpoint if it has one, until the schedule's end or the time
+/// limit, and leaves a checkpoint and the averaged parts.
 ///
 /// # Errors
-/// A run that exists already where `resume` is not given, and whatever data, files or libtorch refuse.
+/// A checkpoint of other networks or another seed, before anything of the run is changed, and whatever data, files or
+/// libtorch refuse.
 pub fn train<T: Task>(
     task: &T,
     seed: u64,
-    clip: Option<String>,
+    claim: &Claim,
     optimisation: &Optimisation,
     cadence: &Cadence,
     options: &Options,
 ) -> Result<Outcome, TrainError> {
-    let folder = RunFolder::create(&options.run)?;
-    let _lock = folder.lock()?;
-    let checkpoint = latest(&folder.checkpoints())?;
-    refuse_overwriting(&folder, checkpoint.is_some(), options)?;
-    folder.write_info(&RunInfo { stage: task.name().to_owned(), clip })?;
     let layout =
         Layout::record(|name, shape, weight| task.initialise(name, shape, weight), |p| task.build(p))?;
     let mut store = ParamStore::new(layout, options.placement, seed)?;
     let (mut images, mut seconds) = (0, 0.0);
-    match checkpoint {
+    match claim.checkpoint() {
         Some(path) => {
-            let state = Checkpoint::read(&path, seed, &mut store)?;
+            let state = Checkpoint::read(path, seed, &mut store)?;
             (images, seconds) = (state.images, state.seconds);
         }
         None => {
             task.prepare(&mut store)?;
             if let Some(bundle) = &options.init {
                 start_from(bundle, &mut store)?;
+                task.adopt(&mut store)?;
             }
         }
     }
+    claim.begin()?;
+    let folder = claim.folder().clone();
     let metrics = Metrics::open(&folder.metrics(), store.steps())?;
     let progress = Progress::new(task.name(), store.steps(), optimisation.steps);
     let trained = store.layout().trained();
@@ -101,14 +94,6 @@ pub fn train<T: Task>(
         loss: f64::NAN,
     };
     run.go(options)
-}
-
-fn refuse_overwriting(folder: &RunFolder, exists: bool, options: &Options) -> Result<(), TrainError> {
-    if !exists || options.resume {
-        return Ok(());
-    }
-    let reason = "there is a training in this folder; go on with --resume, or give another folder".to_owned();
-    Err(TrainError::Checkpoint { path: folder.root().to_path_buf(), reason })
 }
 
 struct Run<'a, T: Task> {
@@ -134,25 +119,31 @@ impl<T: Task> Run<'_, T> {
         std::thread::scope(|scope| {
             let batches = Prefetch::start(scope, options.workers, self.store.steps(), end, &make);
             let mut replicas = Replicas::start(scope, task, &self.store, self.optimisation.replicas)?;
-            while self.store.steps() < end && !self.clock.is_up() {
+            while self.store.steps() < end && !self.is_over() && !self.clock.is_up() {
                 self.step(&mut replicas, &batches)?;
                 self.intervals()?;
             }
             Ok::<_, TrainError>(())
         })?;
         self.log()?;
+        let finished = self.is_over();
         let rate = self.clock.rate(self.optimisation.batch);
         self.look()?;
         self.save()?;
         self.progress.finish();
         let step = self.store.steps();
-        Ok(Outcome { step, finished: step >= self.optimisation.steps, loss: self.loss, rate })
+        Ok(Outcome { step, finished, loss: self.loss, rate })
+    }
+
+    /// Whether the schedule is at its end.
+    fn is_over(&self) -> bool {
+        self.optimisation.schedule().is_over(self.store.steps(), self.clock.seconds())
     }
 
     fn step(&mut self, replicas: &mut Replicas<T>, batches: &Prefetch) -> Result<(), TrainError> {
         let step = self.store.steps();
         let parts = replicas.run(self.task, batches.take(step)?)?;
-        let rate = self.schedule().at(step);
+        let rate = self.optimisation.schedule().at(step, self.clock.seconds());
         let (gradients, losses): (Vec<_>, Vec<_>) =
             parts.into_iter().map(|Part { gradients, losses }| (gradients, losses)).unzip();
         let report = self.optimisation.adamw().step(&mut self.store, &gradients, rate)?;
@@ -164,15 +155,6 @@ impl<T: Task> Run<'_, T> {
         self.images += u64::try_from(self.optimisation.batch).unwrap_or_default();
         self.clock.stepped();
         Ok(())
-    }
-
-    fn schedule(&self) -> Schedule {
-        Schedule {
-            peak: self.optimisation.learning_rate,
-            warmup: self.optimisation.warmup,
-            steps: self.optimisation.steps,
-            final_share: self.optimisation.final_share,
-        }
     }
 
     /// What happens every few steps or minutes.
@@ -204,7 +186,7 @@ impl<T: Task> Run<'_, T> {
         self.loss = record.get("loss").unwrap_or(f64::NAN);
         (record.step, record.seconds) = (step, self.clock.seconds());
         let rate = self.clock.rate(self.optimisation.batch);
-        record.push("learning_rate", self.schedule().at(step.saturating_sub(1)));
+        record.push("learning_rate", self.optimisation.schedule().at(step, self.clock.seconds()));
         record.push("pictures_per_second", rate);
         self.metrics.push(record)?;
         let left = self.clock.left(self.optimisation.steps - step.min(self.optimisation.steps));
@@ -237,7 +219,7 @@ impl<T: Task> Run<'_, T> {
     fn save(&mut self) -> Result<(), TrainError> {
         let state = Checkpoint::new(&self.store, self.seed, self.images, self.clock.seconds());
         state.write(&self.folder.checkpoints(), &self.store)?;
-        let averages = self.store.averages_by_name();
+        let averages = self.task.exported(self.store.averages_by_name())?;
         self.folder.write_weights(&averages, self.task.also_exported())?;
         self.task.save(&self.folder, &averages)
     }

@@ -2,6 +2,7 @@
 
 mod chart;
 mod checkpoint;
+mod claim;
 mod config;
 mod folder;
 mod inputs;
@@ -19,6 +20,7 @@ mod warm_start;
 
 pub use chart::draw_curves;
 pub use checkpoint::{Checkpoint, latest};
+pub use claim::Claim;
 pub use config::{Cadence, CheckedConfig, DataConfig, Optimisation, Problems, read_config};
 pub use folder::{RunFolder, RunInfo};
 pub use inputs::Inputs;

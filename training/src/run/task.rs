@@ -95,6 +95,22 @@ pub trait Task: Sync {
         Ok(None)
     }
 
+    /// Changes the parameters of a bundle that a new training starts from into those that it trains, where these differ.
+    ///
+    /// # Errors
+    /// A parameter of another shape.
+    fn adopt(&self, _store: &mut ParamStore) -> Result<(), TrainError> {
+        Ok(())
+    }
+
+    /// The averaged parameters as a bundle has them, where these differ from what is trained.
+    ///
+    /// # Errors
+    /// A parameter that is missing.
+    fn exported(&self, averages: Vec<(String, Tensor)>) -> Result<Vec<(String, Tensor)>, TrainError> {
+        Ok(averages)
+    }
+
     /// Writes averaged parameters that are no part of a bundle, with every checkpoint.
     ///
     /// # Errors

@@ -11,7 +11,7 @@ use unclip_models::{ModelError, Params, Placement};
 
 use super::{UpsamplerConfig, degrade};
 use crate::TrainError;
-use crate::bundle::{super_res_scheduler, write_index};
+use crate::bundle::super_res_scheduler;
 use crate::diffusion::{Process, Sampling, UNetShape, add_noise, sample, super_res, timesteps};
 use crate::params::{Init, to_i64};
 use crate::pictures::{bicubic, picture_tensor, resize, rows};
@@ -71,7 +71,6 @@ impl UpsamplerTask {
         )?;
         let own = config.sampling.unguided();
         folder.write_sampling(&BundleSampling { upsampler: own, ..Default::default() })?;
-        write_index(&folder.bundle())?;
         Ok(Self { config, train, held_out, placement, process: Process::new()?, unet })
     }
 

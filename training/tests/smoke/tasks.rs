@@ -5,17 +5,27 @@ use std::sync::Arc;
 
 use unclip_models::Placement;
 use unclip_training::clip::{ClipConfig, ClipTask, FrozenClip};
-use unclip_training::decoder::{DecoderConfig, DecoderTask};
+use unclip_training::decoder::{DecoderConfig, DecoderTask, PriorSamples};
 use unclip_training::judge::{JudgeConfig, JudgeTask};
 use unclip_training::prior::{PriorTask, PriorTrainingConfig};
-use unclip_training::run::{BatchSource, Cadence, CheckedConfig, Optimisation, Problems, RunFolder};
+use unclip_training::run::{BatchSource, Cadence, CheckedConfig, Claim, Optimisation, Problems, RunInfo};
 use unclip_training::upsampler::{UpsamplerConfig, UpsamplerTask};
 
 use crate::shapes::Shapes;
 
+/// A task and the folder that it has to itself.
+pub(crate) struct Trial<T> {
+    pub(crate) task: T,
+    pub(crate) claim: Claim,
+}
+
+fn claim(folder: &Path, stage: &str, clip: Option<&FrozenClip>) -> Claim {
+    let clip = clip.map(|clip| clip.fingerprint().to_owned());
+    Claim::new(folder, RunInfo { clip, ..RunInfo::of(stage) }, true).unwrap()
+}
+
 /// What the loop takes besides a task.
 pub(crate) struct Recipe {
-    pub(crate) clip: Option<String>,
     pub(crate) optimisation: Optimisation,
     pub(crate) cadence: Cadence,
 }
@@ -26,7 +36,6 @@ pub(crate) fn recipe(steps: u64, batch: usize, replicas: usize) -> Recipe {
     );
     let log_steps = (steps / 6).max(1);
     Recipe {
-        clip: None,
         optimisation: toml::from_str(&text).unwrap(),
         cadence: Cadence { log_steps, ..Cadence::default() },
     }
@@ -56,7 +65,7 @@ fn sources(side: usize) -> (Arc<dyn BatchSource>, Arc<dyn BatchSource>) {
     (Arc::new(Shapes { side }), Arc::new(Shapes { side }))
 }
 
-pub(crate) fn clip(folder: &Path, placement: Placement) -> ClipTask {
+pub(crate) fn clip(folder: &Path, placement: Placement) -> Trial<ClipTask> {
     let config: ClipConfig = parse(
         "dim = 32
         ---
@@ -73,10 +82,12 @@ pub(crate) fn clip(folder: &Path, placement: Placement) -> ClipTask {
         heads = 2",
     );
     let (train, held_out) = sources(16);
-    ClipTask::new(config, train, held_out, &RunFolder::create(folder).unwrap(), placement).unwrap()
+    let claim = claim(folder, "clip", None);
+    let task = ClipTask::new(config, train, held_out, claim.folder(), placement).unwrap();
+    Trial { task, claim }
 }
 
-pub(crate) fn prior(folder: &Path, clip: &Path, placement: Placement) -> (PriorTask, Option<String>) {
+pub(crate) fn prior(folder: &Path, clip: &Path, placement: Placement) -> Trial<PriorTask> {
     let config: PriorTrainingConfig = parse(
         "clip = 'none'
         ---
@@ -89,20 +100,27 @@ pub(crate) fn prior(folder: &Path, clip: &Path, placement: Placement) -> (PriorT
         steps = 3",
     );
     let clip = FrozenClip::open(clip).unwrap();
-    let fingerprint = Some(clip.fingerprint().to_owned());
     let (train, held_out) = sources(16);
-    let folder = RunFolder::create(folder).unwrap();
-    (PriorTask::new(config, clip, train, held_out, &folder, placement).unwrap(), fingerprint)
+    let claim = claim(folder, "prior", Some(&clip));
+    let task = PriorTask::new(config, clip, train, held_out, claim.folder(), placement).unwrap();
+    Trial { task, claim }
 }
 
-pub(crate) fn decoder(folder: &Path, clip: &Path, placement: Placement) -> (DecoderTask, Option<String>) {
-    let config: DecoderConfig = parse(
+/// With a prior's run, three quarters of the rows are conditioned on its samples.
+pub(crate) fn decoder(
+    folder: &Path,
+    clip: &Path,
+    prior: Option<&Path>,
+    placement: Placement,
+) -> Trial<DecoderTask> {
+    let mut config: DecoderConfig = parse(
         "clip = 'none'
         context_width = 32
         ---
         [unet]
         side = 8
         channels = [16, 32]
+        time_width = 40
         layers = 1
         groups = 8
         attention_levels = 1
@@ -111,14 +129,15 @@ pub(crate) fn decoder(folder: &Path, clip: &Path, placement: Placement) -> (Deco
         count = 4
         steps = 3",
     );
+    config.prior = prior.map(|run| PriorSamples { run: run.to_path_buf(), share: 0.75, guidance: 2.0 });
     let clip = FrozenClip::open(clip).unwrap();
-    let fingerprint = Some(clip.fingerprint().to_owned());
     let (train, held_out) = sources(16);
-    let folder = RunFolder::create(folder).unwrap();
-    (DecoderTask::new(config, clip, train, held_out, &folder, placement).unwrap(), fingerprint)
+    let claim = claim(folder, "decoder", Some(&clip));
+    let task = DecoderTask::new(config, clip, train, held_out, claim.folder(), placement).unwrap();
+    Trial { task, claim }
 }
 
-pub(crate) fn upsampler(folder: &Path, placement: Placement) -> UpsamplerTask {
+pub(crate) fn upsampler(folder: &Path, placement: Placement) -> Trial<UpsamplerTask> {
     let config: UpsamplerConfig = parse(
         "small_side = 8
         crop = 16
@@ -138,10 +157,12 @@ pub(crate) fn upsampler(folder: &Path, placement: Placement) -> UpsamplerTask {
         guidance = 1.0",
     );
     let (train, held_out) = sources(32);
-    UpsamplerTask::new(config, train, held_out, &RunFolder::create(folder).unwrap(), placement).unwrap()
+    let claim = claim(folder, "upsampler", None);
+    let task = UpsamplerTask::new(config, train, held_out, claim.folder(), placement).unwrap();
+    Trial { task, claim }
 }
 
-pub(crate) fn judge(folder: &Path, placement: Placement) -> JudgeTask {
+pub(crate) fn judge(folder: &Path, placement: Placement) -> Trial<JudgeTask> {
     let config: JudgeConfig = parse(
         "dim = 16
         ---
@@ -157,5 +178,7 @@ pub(crate) fn judge(folder: &Path, placement: Placement) -> JudgeTask {
         hidden = 32",
     );
     let (train, held_out) = sources(16);
-    JudgeTask::new(config, train, held_out, &RunFolder::create(folder).unwrap(), placement).unwrap()
+    let claim = claim(folder, "judge", None);
+    let task = JudgeTask::new(config, train, held_out, claim.folder(), placement).unwrap();
+    Trial { task, claim }
 }

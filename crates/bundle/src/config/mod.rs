@@ -4,127 +4,65 @@
 //! never loads and draws noise.
 
 mod clip;
+mod preprocessor;
 mod prior;
+mod raw;
 mod text_proj;
 mod tokenizer;
 mod unet;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::de::DeserializeOwned;
-use serde_json::{Map, Value};
 
-use crate::BundleError;
+use crate::{BundleError, files};
 
-pub use clip::{Activation, ClipTextConfig, ClipVisionConfig, PreprocessorConfig, Size};
+pub use clip::{Activation, ClipTextConfig, ClipVisionConfig};
+pub use preprocessor::{PreprocessorConfig, Size};
 pub use prior::PriorConfig;
+pub use raw::RawConfig;
 pub use text_proj::TextProjConfig;
 pub use tokenizer::{AddedToken, SpecialToken, TokenizerConfig};
 pub use unet::{
-    BlockType, PerLevel, SampleSize, TimeScaleShift, UNet2DConditionConfig, UNet2DConfig, UNetTrunk,
+    BlockType, PerLevel, TimeScaleShift, UNet2DConditionConfig, UNet2DConfig, UNetTrunk, upsampler_sides,
 };
 
-/// A config that knows its file name and checks its own values.
-pub trait Config: DeserializeOwned {
+/// A config that knows its file's name and how its keys are read.
+pub trait Config: Sized {
     /// The file inside the component's folder.
     const FILE: &'static str = "config.json";
 
-    /// Refuses what the network does not implement and what can't be (zero widths, indivisible heads).
+    /// Takes what the network needs, and refuses what it does not implement and what can't be (zero widths, indivisible
+    /// heads).
     ///
     /// # Errors
     /// The first bad key with its value and what is supported.
-    fn check(&self, raw: &RawConfig) -> Result<(), BundleError>;
+    fn parse(raw: &RawConfig) -> Result<Self, BundleError>;
 }
 
-/// Reads and checks the config of type `C` in `folder`.
+/// Reads the config of type `C` in `folder`.
 ///
 /// # Errors
-/// A missing or unreadable file, and whatever [`Config::check`] refuses.
+/// A missing or unreadable file, and whatever [`Config::parse`] refuses.
 pub fn read<C: Config>(folder: &Path) -> Result<C, BundleError> {
-    let raw = RawConfig::read(&folder.join(C::FILE))?;
-    let config: C = serde_json::from_value(Value::Object(raw.map.clone()))
-        .map_err(|error| BundleError::Config { path: raw.path.clone(), reason: error.to_string() })?;
-    config.check(&raw)?;
-    Ok(config)
+    C::parse(&RawConfig::read(&folder.join(C::FILE))?)
 }
 
 /// Reads a JSON file.
 ///
 /// # Errors
-/// A missing file, or one that does not parse as `T`.
+/// A missing file, or one that does not parse as `T`, with the field where it does not.
 pub fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, BundleError> {
-    let text = std::fs::read_to_string(path).map_err(|source| match source.kind() {
-        std::io::ErrorKind::NotFound => BundleError::Missing {
-            path: path.to_path_buf(),
-            hint: "a bundle is a directory in diffusers' layout; complete the download".to_owned(),
-        },
-        _ => BundleError::Io { path: path.to_path_buf(), source },
+    const HINT: &str = "a bundle is a directory in diffusers' layout; complete the download";
+    let text = files::read_text(path, HINT)?;
+    let refused = |reason: String| BundleError::Config { path: path.to_path_buf(), reason };
+    let mut json = serde_json::Deserializer::from_str(&text);
+    let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+        let field = error.path().to_string();
+        let reason = error.into_inner().to_string();
+        // The path of the document itself is a dot.
+        refused(if field == "." { reason } else { format!("{field}: {reason}") })
     })?;
-    serde_json::from_str(&text)
-        .map_err(|error| BundleError::Config { path: path.to_path_buf(), reason: error.to_string() })
-}
-
-/// A config file as it stands, for checks on keys that only one value is supported of.
-#[derive(Clone, Debug)]
-pub struct RawConfig {
-    path: PathBuf,
-    map: Map<String, Value>,
-}
-
-impl RawConfig {
-    fn read(path: &Path) -> Result<Self, BundleError> {
-        Ok(Self { path: path.to_path_buf(), map: read_json(path)? })
-    }
-
-    /// Refuses the file when `key` is there with a value outside `supported`. An absent key has its default, which must
-    /// be among the supported ones.
-    ///
-    /// # Errors
-    /// [`BundleError::Unsupported`].
-    pub fn only(&self, key: &str, supported: &[Value]) -> Result<(), BundleError> {
-        match self.map.get(key) {
-            Some(value) if !supported.contains(value) => {
-                let supported: Vec<_> = supported.iter().map(Value::to_string).collect();
-                Err(self.unsupported(key, value, supported.join(", ")))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// Refuses the file when `key` is absent and its default would be another network.
-    ///
-    /// # Errors
-    /// [`BundleError::Config`].
-    pub fn required(&self, key: &str) -> Result<(), BundleError> {
-        if self.map.contains_key(key) {
-            return Ok(());
-        }
-        Err(BundleError::Config { path: self.path.clone(), reason: format!("the key {key} is missing") })
-    }
-
-    /// Refuses the file when a number is not in `range`, as a zero width would be.
-    ///
-    /// # Errors
-    /// [`BundleError::Unsupported`].
-    pub fn within(
-        &self,
-        key: &str,
-        value: usize,
-        range: std::ops::RangeInclusive<usize>,
-    ) -> Result<(), BundleError> {
-        if range.contains(&value) {
-            return Ok(());
-        }
-        Err(self.unsupported(key, value, format!("{} to {}", range.start(), range.end())))
-    }
-
-    /// The error for a key with an unsupported value.
-    pub fn unsupported(&self, key: &str, found: impl ToString, supported: impl ToString) -> BundleError {
-        BundleError::Unsupported {
-            path: self.path.clone(),
-            key: key.to_owned(),
-            found: found.to_string(),
-            supported: supported.to_string(),
-        }
-    }
+    json.end().map_err(|error| refused(error.to_string()))?;
+    Ok(value)
 }

@@ -1,14 +1,13 @@
 //! `text_proj/config.json`: diffusers' `UnCLIPTextProjModel`.
 
-use serde::Deserialize;
 use serde_json::json;
 
 use super::{Config, RawConfig};
 use crate::BundleError;
 
 /// How CLIP embeddings enter the decoder: extra context tokens and an addition to the time embedding (paper, 2.1).
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(default)]
+/// Defaults are those of diffusers 0.42.1.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TextProjConfig {
     /// Context tokens made of the image embedding.
     pub clip_extra_context_tokens: usize,
@@ -20,23 +19,14 @@ pub struct TextProjConfig {
     pub cross_attention_dim: usize,
 }
 
-impl Default for TextProjConfig {
-    fn default() -> Self {
-        Self {
-            clip_extra_context_tokens: 4,
-            clip_embeddings_dim: 768,
-            time_embed_dim: 1280,
-            cross_attention_dim: 1536,
-        }
-    }
-}
-
 impl Config for TextProjConfig {
-    fn check(&self, raw: &RawConfig) -> Result<(), BundleError> {
-        raw.only("_class_name", &[json!("UnCLIPTextProjModel")])?;
-        raw.within("clip_extra_context_tokens", self.clip_extra_context_tokens, 1..=1024)?;
-        raw.within("clip_embeddings_dim", self.clip_embeddings_dim, 1..=65536)?;
-        raw.within("time_embed_dim", self.time_embed_dim, 1..=65536)?;
-        raw.within("cross_attention_dim", self.cross_attention_dim, 1..=65536)
+    fn parse(raw: &RawConfig) -> Result<Self, BundleError> {
+        raw.only("_class_name", &json!("UnCLIPTextProjModel"), &[json!("UnCLIPTextProjModel")])?;
+        Ok(Self {
+            clip_extra_context_tokens: raw.size("clip_extra_context_tokens", 4, 1..=1024)?,
+            clip_embeddings_dim: raw.size("clip_embeddings_dim", 768, 1..=65536)?,
+            time_embed_dim: raw.required_size("time_embed_dim", 1..=65536)?,
+            cross_attention_dim: raw.required_size("cross_attention_dim", 1..=65536)?,
+        })
     }
 }

@@ -1,13 +1,18 @@
 //! `decoder/config.json` (diffusers' `UNet2DConditionModel`) and `super_res_*/config.json` (`UNet2DModel`).
 
-use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{Config, RawConfig};
-use crate::BundleError;
+use crate::{Bundle, BundleError, Component};
+
+/// Sides of pictures, in pixels.
+const SIDES: std::ops::RangeInclusive<usize> = 1..=4096;
+
+/// Levels that a U-Net may have.
+const LEVELS: usize = 16;
 
 /// A block of a U-Net, down or up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BlockType {
     /// Residual blocks; the last one halves the resolution.
     ResnetDownsampleBlock2D,
@@ -20,6 +25,13 @@ pub enum BlockType {
 }
 
 impl BlockType {
+    const NAMES: [(&str, Self); 4] = [
+        ("ResnetDownsampleBlock2D", Self::ResnetDownsampleBlock2D),
+        ("SimpleCrossAttnDownBlock2D", Self::SimpleCrossAttnDownBlock2D),
+        ("ResnetUpsampleBlock2D", Self::ResnetUpsampleBlock2D),
+        ("SimpleCrossAttnUpBlock2D", Self::SimpleCrossAttnUpBlock2D),
+    ];
+
     /// Whether the block attends to the context.
     pub fn has_cross_attention(self) -> bool {
         matches!(self, Self::SimpleCrossAttnDownBlock2D | Self::SimpleCrossAttnUpBlock2D)
@@ -31,19 +43,16 @@ impl BlockType {
 }
 
 /// How the time embedding enters a residual block.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TimeScaleShift {
     /// Added to the activations.
-    #[default]
     Default,
     /// Scale and shift after the second group norm.
     ScaleShift,
 }
 
 /// One value for all levels of a U-Net, or one per level.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(untagged)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PerLevel {
     /// The same for all.
     All(usize),
@@ -60,37 +69,29 @@ impl PerLevel {
         }
     }
 
-    fn check(&self, raw: &RawConfig, key: &str, levels: usize, limit: usize) -> Result<(), BundleError> {
-        let values = match self {
-            Self::All(value) => std::slice::from_ref(value),
-            Self::Each(values) if values.len() == levels => values,
-            Self::Each(values) => {
-                return Err(raw.unsupported(
-                    key,
-                    format!("{values:?}"),
-                    format!("a number or {levels} numbers"),
-                ));
-            }
+    fn read(
+        raw: &RawConfig,
+        key: &str,
+        default: usize,
+        levels: usize,
+        limit: usize,
+    ) -> Result<Self, BundleError> {
+        let Some(Value::Array(values)) = raw.get(key) else {
+            return raw.size(key, default, 1..=limit).map(Self::All);
         };
-        values.iter().try_for_each(|value| raw.within(key, *value, 1..=limit))
+        if values.len() != levels {
+            return Err(raw.refused(key, format!("a number or {levels} numbers, one per level")));
+        }
+        raw.sizes(key, &[], levels, 1..=limit).map(Self::Each)
     }
 }
 
-/// The side of the picture in pixels: a number or `[height, width]`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(untagged)]
-pub enum SampleSize {
-    /// A square.
-    Side(usize),
-    /// `[height, width]`.
-    Sides([usize; 2]),
-}
-
-/// What both U-Nets have in common. Defaults are those of diffusers 0.42.1.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+/// What both U-Nets have in common. Defaults are those of diffusers 0.42.1; where they differ between the two they come
+/// from the caller.
+#[derive(Clone, Debug, PartialEq)]
 pub struct UNetTrunk {
-    /// Side of the picture.
-    pub sample_size: SampleSize,
+    /// `[height, width]` of the picture. The reference lets it be null.
+    pub sample_size: Option<[usize; 2]>,
     /// Channels in.
     pub in_channels: usize,
     /// Channels out: twice the picture's where the variance is learned.
@@ -101,90 +102,75 @@ pub struct UNetTrunk {
     pub up_block_types: Vec<BlockType>,
     /// Channels per level.
     pub block_out_channels: Vec<usize>,
+    /// Width of the time embedding; none: four times the first level's channels.
+    pub time_embedding_dim: Option<usize>,
     /// Residual blocks per level; an up level has one more.
-    #[serde(default = "two_layers")]
     pub layers_per_block: PerLevel,
     /// How the time embedding enters residual blocks.
-    #[serde(default)]
     pub resnet_time_scale_shift: TimeScaleShift,
     /// Groups of the group norms.
-    #[serde(default = "thirty_two_groups")]
     pub norm_num_groups: usize,
     /// Epsilon of the group norms.
-    #[serde(default = "default_eps")]
     pub norm_eps: f64,
     /// Whether the sinusoid of the timestep has its cosines first.
-    #[serde(default = "cosines_first")]
     pub flip_sin_to_cos: bool,
     /// Shift in the sinusoid's frequencies.
-    #[serde(default)]
     pub freq_shift: f64,
 }
 
-fn two_layers() -> PerLevel {
-    PerLevel::All(2)
-}
-
-fn thirty_two_groups() -> usize {
-    32
-}
-
-fn default_eps() -> f64 {
-    1e-5
-}
-
-fn cosines_first() -> bool {
-    true
-}
-
 impl UNetTrunk {
-    /// `[height, width]` of the picture.
-    pub fn sides(&self) -> [usize; 2] {
-        match self.sample_size {
-            SampleSize::Side(side) => [side, side],
-            SampleSize::Sides(sides) => sides,
-        }
-    }
-
     /// Resolutions of the network.
     pub fn levels(&self) -> usize {
         self.block_out_channels.len()
     }
 
-    /// Width of the time embedding: diffusers' default of four times the first level's channels.
+    /// Width of the time embedding: its own, or diffusers' default of four times the first level's channels.
     pub fn time_embed_dim(&self) -> usize {
-        self.block_out_channels.first().copied().unwrap_or_default() * 4
+        let default = || self.block_out_channels.first().copied().unwrap_or_default() * 4;
+        self.time_embedding_dim.unwrap_or_else(default)
+    }
+
+    /// Reads the keys that both networks have; `channels` and `widths` are the class's own defaults.
+    fn read(raw: &RawConfig, channels: usize, widths: &[usize]) -> Result<Self, BundleError> {
+        let block_out_channels = raw.sizes("block_out_channels", widths, LEVELS, 1..=65536)?;
+        let levels = block_out_channels.len();
+        let shifts = [("default", TimeScaleShift::Default), ("scale_shift", TimeScaleShift::ScaleShift)];
+        let trunk = Self {
+            sample_size: sample_size(raw, levels)?,
+            in_channels: raw.size("in_channels", channels, 1..=4096)?,
+            out_channels: raw.size("out_channels", channels, 1..=4096)?,
+            down_block_types: blocks(raw, "down_block_types", levels, true)?,
+            up_block_types: blocks(raw, "up_block_types", levels, false)?,
+            block_out_channels,
+            time_embedding_dim: raw.size_or_null("time_embedding_dim", None, 1..=65536 * 4)?,
+            layers_per_block: PerLevel::read(raw, "layers_per_block", 2, levels, 64)?,
+            resnet_time_scale_shift: raw.word("resnet_time_scale_shift", shifts[0].1, &shifts)?,
+            norm_num_groups: raw.size("norm_num_groups", 32, 1..=65536)?,
+            norm_eps: raw
+                .number("norm_eps", 1e-5, "a number from 0 to 1", |eps| (0.0..=1.0).contains(&eps))?,
+            flip_sin_to_cos: raw.flag("flip_sin_to_cos", true)?,
+            freq_shift: raw.number("freq_shift", 0.0, "a number", f64::is_finite)?,
+        };
+        trunk.check(raw)?;
+        Ok(trunk)
     }
 
     fn check(&self, raw: &RawConfig) -> Result<(), BundleError> {
-        raw.only("act_fn", &[json!("silu"), json!("swish")])?;
-        raw.only("center_input_sample", &[json!(false)])?;
-        raw.only("mid_block_scale_factor", &[json!(1), json!(1.0)])?;
-        raw.only("time_embedding_type", &[json!("positional")])?;
-        raw.only("time_embedding_dim", &[json!(null), json!(self.time_embed_dim())])?;
-        raw.within("block_out_channels", self.levels(), 1..=16)?;
+        raw.only("act_fn", &json!("silu"), &[json!("silu"), json!("swish")])?;
+        raw.off("center_input_sample")?;
+        raw.only("mid_block_scale_factor", &json!(1), &[json!(1)])?;
+        raw.only("time_embedding_type", &json!("positional"), &[json!("positional")])?;
         for channels in &self.block_out_channels {
-            raw.within("block_out_channels", *channels, 1..=65536)?;
-            raw.within("norm_num_groups", self.norm_num_groups, 1..=*channels)?;
             if !channels.is_multiple_of(self.norm_num_groups) {
                 let supported = format!("multiples of norm_num_groups {}", self.norm_num_groups);
                 return Err(raw.unsupported("block_out_channels", channels, supported));
             }
         }
-        self.check_blocks(raw, "down_block_types", &self.down_block_types, true)?;
-        self.check_blocks(raw, "up_block_types", &self.up_block_types, false)?;
-        self.layers_per_block.check(raw, "layers_per_block", self.levels(), 64)?;
-        raw.within("in_channels", self.in_channels, 1..=4096)?;
-        raw.within("out_channels", self.out_channels, 1..=4096)?;
-        self.check_numbers(raw)?;
-        self.check_sides(raw)
+        self.check_sinusoid(raw)
     }
 
-    /// The sinusoid divides by its number of frequencies less the shift, the norms by a root of variance plus epsilon.
-    fn check_numbers(&self, raw: &RawConfig) -> Result<(), BundleError> {
-        if self.norm_eps < 0.0 {
-            return Err(raw.unsupported("norm_eps", self.norm_eps, "zero or more"));
-        }
+    /// The sinusoid divides by its number of frequencies less the shift.
+    fn check_sinusoid(&self, raw: &RawConfig) -> Result<(), BundleError> {
         let frequencies = self.block_out_channels.first().copied().unwrap_or_default() / 2;
         #[expect(clippy::cast_precision_loss, reason = "a width is far below 2^52")]
         let divisor = frequencies as f64 - self.freq_shift;
@@ -194,87 +180,109 @@ impl UNetTrunk {
         }
         Ok(())
     }
+}
 
-    fn check_blocks(
-        &self,
-        raw: &RawConfig,
-        key: &str,
-        blocks: &[BlockType],
-        down: bool,
-    ) -> Result<(), BundleError> {
-        let supported = format!("{} {} blocks", self.levels(), if down { "down" } else { "up" });
-        let fits = blocks.len() == self.levels() && blocks.iter().all(|block| block.is_down() == down);
-        if fits { Ok(()) } else { Err(raw.unsupported(key, format!("{blocks:?}"), supported)) }
+/// As many blocks as there are levels, all of one direction.
+fn blocks(raw: &RawConfig, key: &str, levels: usize, down: bool) -> Result<Vec<BlockType>, BundleError> {
+    let own: Vec<_> = BlockType::NAMES.into_iter().filter(|(_, block)| block.is_down() == down).collect();
+    let blocks = raw.words(key, &own)?;
+    if blocks.len() == levels {
+        return Ok(blocks);
     }
+    Err(raw.refused(key, format!("{levels} blocks, as many as block_out_channels has entries")))
+}
 
-    fn check_sides(&self, raw: &RawConfig) -> Result<(), BundleError> {
-        let divisor = 1 << (self.levels() - 1);
-        for side in self.sides() {
-            raw.within("sample_size", side, 1..=4096)?;
-            if !side.is_multiple_of(divisor) {
-                return Err(raw.unsupported("sample_size", side, format!("multiples of {divisor}")));
-            }
+/// A side, `[height, width]`, or null; every level but the first halves both.
+fn sample_size(raw: &RawConfig, levels: usize) -> Result<Option<[usize; 2]>, BundleError> {
+    const KEY: &str = "sample_size";
+    let sides = match raw.get(KEY) {
+        Some(Value::Array(values)) if values.len() == 2 => {
+            let sides = raw.sizes(KEY, &[], 2, SIDES)?;
+            Some([sides[0], sides[1]])
         }
-        Ok(())
+        _ => raw.size_or_null(KEY, None, SIDES)?.map(|side| [side, side]),
+    };
+    let divisor = 1 << (levels - 1);
+    match sides.iter().flatten().find(|side| !side.is_multiple_of(divisor)) {
+        Some(side) => Err(raw.unsupported(KEY, side, format!("multiples of {divisor}"))),
+        None => Ok(sides),
     }
 }
 
 /// The decoder, as Karlo uses diffusers' `UNet2DConditionModel`: added keys and values, identity class embedding.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct UNet2DConditionConfig {
     /// What it has in common with the upsamplers.
-    #[serde(flatten)]
     pub trunk: UNetTrunk,
+    /// `[height, width]` of the picture: the trunk's, which the decoder must have.
+    pub sides: [usize; 2],
     /// Width of the context tokens.
     pub cross_attention_dim: usize,
     /// Width of an attention head per level.
-    #[serde(default = "eight_wide_heads")]
     pub attention_head_dim: PerLevel,
 }
 
-fn eight_wide_heads() -> PerLevel {
-    PerLevel::All(8)
+impl Config for UNet2DConditionConfig {
+    fn parse(raw: &RawConfig) -> Result<Self, BundleError> {
+        raw.only("_class_name", &json!("UNet2DConditionModel"), &[json!("UNet2DConditionModel")])?;
+        let trunk = UNetTrunk::read(raw, 4, &[320, 640, 1280, 1280])?;
+        let size = "a side in pixels or [height, width], which the decoder draws, as Karlo's 64";
+        let config = Self {
+            sides: trunk.sample_size.ok_or_else(|| raw.refused("sample_size", size))?,
+            cross_attention_dim: cross_attention_dim(raw)?,
+            attention_head_dim: PerLevel::read(raw, "attention_head_dim", 8, trunk.levels(), 65536)?,
+            trunk,
+        };
+        config.check_heads(raw)?;
+        check_variant(raw)?;
+        Ok(config)
+    }
 }
 
-impl Config for UNet2DConditionConfig {
-    fn check(&self, raw: &RawConfig) -> Result<(), BundleError> {
-        raw.only("_class_name", &[json!("UNet2DConditionModel")])?;
-        self.trunk.check(raw)?;
-        raw.within("cross_attention_dim", self.cross_attention_dim, 1..=65536)?;
-        self.attention_head_dim.check(raw, "attention_head_dim", self.trunk.levels(), 65536)?;
-        self.check_heads(raw)?;
-        raw.only("attention_type", &[json!("default")])?;
-        raw.only("mid_block_type", &[json!("UNetMidBlock2DSimpleCrossAttn")])?;
-        raw.required("mid_block_type")?;
-        raw.only("class_embed_type", &[json!("identity")])?;
-        raw.required("class_embed_type")?;
-        raw.only("resnet_skip_time_act", &[json!(false)])?;
-        raw.only("resnet_out_scale_factor", &[json!(1), json!(1.0)])?;
-        for key in ["conv_in_kernel", "conv_out_kernel"] {
-            raw.only(key, &[json!(3)])?;
-        }
-        let off = [
-            "only_cross_attention",
-            "mid_block_only_cross_attention",
-            "dual_cross_attention",
-            "class_embeddings_concat",
-            "upcast_attention",
-        ];
-        off.iter().try_for_each(|key| raw.only(key, &[json!(false), json!(null)]))?;
-        let absent = [
-            "encoder_hid_dim",
-            "encoder_hid_dim_type",
-            "num_attention_heads",
-            "addition_embed_type",
-            "num_class_embeds",
-            "time_embedding_act_fn",
-            "timestep_post_act",
-            "time_cond_proj_dim",
-            "projection_class_embeddings_input_dim",
-            "cross_attention_norm",
-        ];
-        absent.iter().try_for_each(|key| raw.only(key, &[Value::Null]))
+/// One width, or the same for every level.
+fn cross_attention_dim(raw: &RawConfig) -> Result<usize, BundleError> {
+    const KEY: &str = "cross_attention_dim";
+    let Some(Value::Array(_)) = raw.get(KEY) else {
+        return raw.size(KEY, 1280, 1..=65536);
+    };
+    let widths = raw.sizes(KEY, &[], LEVELS, 1..=65536)?;
+    if widths.iter().all(|width| *width == widths[0]) {
+        return Ok(widths[0]);
     }
+    Err(raw.refused(KEY, "a number, or the same number for every level"))
+}
+
+/// Refuses the variants of `UNet2DConditionModel` that unclip does not implement. Keys that only other blocks or other
+/// class embeddings read may have any value.
+fn check_variant(raw: &RawConfig) -> Result<(), BundleError> {
+    let middle = "UNetMidBlock2DSimpleCrossAttn";
+    raw.only("mid_block_type", &json!("UNetMidBlock2DCrossAttn"), &[json!(middle)])?;
+    raw.only("class_embed_type", &Value::Null, &[json!("identity")])?;
+    raw.only("attention_type", &json!("default"), &[json!("default")])?;
+    raw.only("resnet_out_scale_factor", &json!(1), &[json!(1)])?;
+    for key in ["conv_in_kernel", "conv_out_kernel"] {
+        raw.only(key, &json!(3), &[json!(3)])?;
+    }
+    let off = [
+        "resnet_skip_time_act",
+        "only_cross_attention",
+        "mid_block_only_cross_attention",
+        "dual_cross_attention",
+        "class_embeddings_concat",
+        "upcast_attention",
+    ];
+    off.iter().try_for_each(|key| raw.off(key))?;
+    let absent = [
+        "encoder_hid_dim",
+        "encoder_hid_dim_type",
+        "num_attention_heads",
+        "addition_embed_type",
+        "time_embedding_act_fn",
+        "timestep_post_act",
+        "time_cond_proj_dim",
+        "cross_attention_norm",
+    ];
+    absent.iter().try_for_each(|key| raw.only(key, &Value::Null, &[Value::Null]))
 }
 
 impl UNet2DConditionConfig {
@@ -300,71 +308,83 @@ impl UNet2DConditionConfig {
 }
 
 /// An upsampler, as Karlo uses diffusers' `UNet2DModel`: residual blocks and, if asked for, self-attention in the middle.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct UNet2DConfig {
     /// What it has in common with the decoder.
-    #[serde(flatten)]
     pub trunk: UNetTrunk,
     /// Whether the middle block has self-attention.
-    #[serde(default = "with_attention")]
     pub add_attention: bool,
-    /// Width of an attention head; absent: eight, null: one head over all channels.
-    #[serde(default = "eight_wide")]
+    /// Width of an attention head; null: one head over all channels.
     pub attention_head_dim: Option<usize>,
     /// Groups of the attention's group norm; absent or null: as the residual blocks.
-    #[serde(default)]
     pub attn_norm_num_groups: Option<usize>,
 }
 
-fn with_attention() -> bool {
-    true
-}
-
-#[expect(clippy::unnecessary_wraps, reason = "serde wants the field's type")]
-fn eight_wide() -> Option<usize> {
-    Some(8)
-}
-
 impl Config for UNet2DConfig {
-    fn check(&self, raw: &RawConfig) -> Result<(), BundleError> {
-        raw.only("_class_name", &[json!("UNet2DModel")])?;
-        self.trunk.check(raw)?;
-        raw.only("mid_block_type", &[json!("UNetMidBlock2D")])?;
-        raw.only("class_embed_type", &[Value::Null])?;
-        raw.only("num_class_embeds", &[Value::Null])?;
-        if self
-            .trunk
-            .down_block_types
-            .iter()
-            .chain(&self.trunk.up_block_types)
-            .any(|b| b.has_cross_attention())
-        {
-            let found = format!("{:?}", self.trunk.down_block_types);
-            return Err(raw.unsupported("down_block_types", found, "blocks without cross-attention"));
+    fn parse(raw: &RawConfig) -> Result<Self, BundleError> {
+        raw.only("_class_name", &json!("UNet2DModel"), &[json!("UNet2DModel")])?;
+        let config = Self {
+            trunk: UNetTrunk::read(raw, 3, &[224, 448, 672, 896])?,
+            add_attention: raw.flag("add_attention", true)?,
+            attention_head_dim: raw.size_or_null("attention_head_dim", Some(8), 1..=65536)?,
+            attn_norm_num_groups: raw.size_or_null("attn_norm_num_groups", None, 1..=65536)?,
+        };
+        raw.only("mid_block_type", &json!("UNetMidBlock2D"), &[json!("UNetMidBlock2D")])?;
+        for key in ["class_embed_type", "num_class_embeds"] {
+            raw.only(key, &Value::Null, &[Value::Null])?;
         }
-        if let PerLevel::Each(layers) = &self.trunk.layers_per_block {
-            return Err(raw.unsupported("layers_per_block", format!("{layers:?}"), "a number"));
-        }
-        self.check_attention(raw)
+        config.check_trunk(raw)?;
+        config.check_attention(raw)?;
+        Ok(config)
     }
 }
 
 impl UNet2DConfig {
+    fn check_trunk(&self, raw: &RawConfig) -> Result<(), BundleError> {
+        let trunk = &self.trunk;
+        for (key, blocks) in
+            [("down_block_types", &trunk.down_block_types), ("up_block_types", &trunk.up_block_types)]
+        {
+            if blocks.iter().any(|block| block.has_cross_attention()) {
+                return Err(raw.refused(key, "blocks without cross-attention"));
+            }
+        }
+        match &trunk.layers_per_block {
+            PerLevel::All(_) => Ok(()),
+            PerLevel::Each(_) => Err(raw.refused("layers_per_block", "a number")),
+        }
+    }
+
     fn check_attention(&self, raw: &RawConfig) -> Result<(), BundleError> {
         let channels = self.trunk.block_out_channels.last().copied().unwrap_or_default();
         if !self.add_attention {
             return Ok(());
         }
-        if let Some(width) = self.attention_head_dim {
-            raw.within("attention_head_dim", width, 1..=channels)?;
+        if self.attention_head_dim.is_some_and(|width| width > channels) {
+            let supported = format!("at most block_out_channels[-1], here {channels}");
+            return Err(raw.refused("attention_head_dim", supported));
         }
-        if let Some(groups) = self.attn_norm_num_groups {
-            raw.within("attn_norm_num_groups", groups, 1..=channels)?;
-            if !channels.is_multiple_of(groups) {
-                let supported = format!("divisors of block_out_channels[-1], here {channels}");
-                return Err(raw.unsupported("attn_norm_num_groups", groups, supported));
-            }
+        if self.attn_norm_num_groups.is_some_and(|groups| !channels.is_multiple_of(groups)) {
+            let supported = format!("divisors of block_out_channels[-1], here {channels}");
+            return Err(raw.refused("attn_norm_num_groups", supported));
         }
         Ok(())
     }
+}
+
+/// `[height, width]` of the pictures that an upsampler draws: as diffusers has it, the first network's. Karlo's last one
+/// has null, and what the first leaves open is taken from the last.
+///
+/// # Errors
+/// Configs that can't be read, or where neither has a size.
+pub fn upsampler_sides(bundle: &Bundle) -> Result<[usize; 2], BundleError> {
+    let first: UNet2DConfig = bundle.config(Component::SuperResFirst)?;
+    let last: UNet2DConfig = bundle.config(Component::SuperResLast)?;
+    first.trunk.sample_size.or(last.trunk.sample_size).ok_or_else(|| BundleError::Unsupported {
+        path: bundle.folder(Component::SuperResFirst).join(UNet2DConfig::FILE),
+        key: "sample_size".to_owned(),
+        found: "null, as that of super_res_last".to_owned(),
+        supported: "a side in pixels or [height, width], which the upsampler draws, as Karlo's 256"
+            .to_owned(),
+    })
 }

@@ -61,13 +61,14 @@ pub(crate) struct GraphBuilder<'w> {
     weights: &'w Weights,
     graph: GraphProto,
     errors: Vec<BundleError>,
+    tensors: Vec<(String, Vec<usize>)>,
     values: usize,
 }
 
 impl<'w> GraphBuilder<'w> {
     pub(crate) fn new(name: &str, weights: &'w Weights) -> Self {
         let graph = GraphProto { name: name.to_owned(), ..GraphProto::default() };
-        Self { weights, graph, errors: Vec::new(), values: 0 }
+        Self { weights, graph, errors: Vec::new(), tensors: Vec::new(), values: 0 }
     }
 
     pub(crate) fn input(&mut self, name: &str, element: Element, shape: &[Axis]) -> Value {
@@ -86,6 +87,7 @@ impl<'w> GraphBuilder<'w> {
         let value = Value(name.to_owned());
         match self.weights.tensor(name, shape) {
             Ok(view) => {
+                self.tensors.push((name.to_owned(), shape.to_vec()));
                 self.graph.initializer.push(external(name, &view));
                 if view.dtype == Dtype::F32 { value } else { self.cast(&value, Element::F32) }
             }
@@ -137,6 +139,7 @@ impl<'w> GraphBuilder<'w> {
             bytes: model.encode_to_vec(),
             weights: first.and_then(|file| file.parent().map(Path::to_path_buf)).unwrap_or_default(),
             errors: self.errors,
+            tensors: self.tensors,
         }
     }
 

@@ -28,6 +28,8 @@ pub(crate) struct Graph {
     pub(crate) weights: PathBuf,
     /// Missing and misshapen tensors.
     pub(crate) errors: Vec<BundleError>,
+    /// The tensors that the graph reads, with their shapes.
+    pub(crate) tensors: Vec<(String, Vec<usize>)>,
 }
 
 impl Graph {

@@ -1,11 +1,14 @@
-"""Writes schedules.json, unclip.json, ddim.json and noise.json beside this file, out of torch and diffusers.
+"""Writes schedules.json, unclip.json, ddim.json, ddim_clamped.json and noise.json beside this file, out of torch and diffusers.
 
     python -m venv v && v/bin/pip install torch==2.11.0 diffusers==0.42.1 numpy
-    v/bin/python crates/diffusion/tests/goldens/make.py
+    v/bin/python crates/diffusion/tests/goldens/make.py [NAME ...]
+
+Without names all of them.
 """
 
 import json
 import pathlib
+import sys
 
 import diffusers
 import numpy as np
@@ -176,6 +179,36 @@ def ddim():
     write("ddim.json", {"configs": configs, "timesteps": timesteps})
 
 
+def clamped_steps(scheduler, num_steps, learned):
+    """Steps with the noise of the clamped x_0 and with that of the one before, on outputs as guidance makes them: far out."""
+    scheduler.set_timesteps(num_steps)
+    timesteps = scheduler.timesteps.tolist()
+    for i in (0, 1, num_steps // 2, num_steps - 2, num_steps - 1):
+        output, x_t = sample_pair(scheduler, timesteps[i], learned, 991 * num_steps + i)
+        output = output * 2.0
+        prediction = output[:, : x_t.shape[1]]
+        noise = torch.randn(x_t.shape, generator=seeded(i))
+        for clamped in (True, False):
+            for eta in (0.0, 0.5, 1.0):
+                out = scheduler.step(prediction, timesteps[i], x_t, eta=eta, use_clipped_model_output=clamped,
+                                     variance_noise=noise)
+                yield {"index": i, "eta": eta, "clamped": clamped, "model_output": floats(output), "x_t": floats(x_t),
+                       "noise": floats(noise), "prev": floats(out.prev_sample), "x_0": floats(out.pred_original_sample)}
+
+
+def ddim_clamped():
+    """Karlo's three schedules and a linear one, as DDIMScheduler reads them; a learned variance is cut off before it."""
+    configs = []
+    for config in [*KARLO.values(), {"beta_schedule": "linear", "prediction_type": "epsilon", "clip_sample_range": 1.0}]:
+        learned = config.get("variance_type") == "learned_range"
+        options = {"beta_schedule": "squaredcos_cap_v2"} | {k: v for k, v in config.items() if k != "variance_type"}
+        scheduler = DDIMScheduler(**options)
+        steps = list(clamped_steps(scheduler, 20, learned))
+        written = config_of(scheduler) | ({"variance_type": "learned_range"} if learned else {})
+        configs.append({"config": written, "num_steps": 20, "steps": steps})
+    write("ddim_clamped.json", {"configs": configs})
+
+
 def noise():
     draws = [
         {"seed": seed, "len": n, "values": floats(torch.randn(n, generator=seeded(seed)))}
@@ -190,7 +223,6 @@ def noise():
     write("noise.json", {"draws": draws, "sequences": sequences})
 
 
-schedules()
-unclip()
-ddim()
-noise()
+ALL = {"schedules": schedules, "unclip": unclip, "ddim": ddim, "ddim_clamped": ddim_clamped, "noise": noise}
+for name in sys.argv[1:] or ALL:
+    ALL[name]()

@@ -1,5 +1,6 @@
 //! The engine against a fake denoiser, stepped by hand: a test sees a forward come in and says how it ends.
 
+mod admission;
 mod batching;
 mod edits;
 mod faults;

@@ -156,7 +156,8 @@ impl Rig {
 }
 
 pub(super) fn config(max_lanes: usize, max_rows: usize, queue: usize) -> EngineConfig {
-    EngineConfig { name: "test".to_owned(), max_lanes, max_rows, queue, permit: ComputePermit::new() }
+    let permit = ComputePermit::new();
+    EngineConfig { name: "test".to_owned(), max_lanes, max_rows, queue, permit, batch_invariant: false }
 }
 
 /// An engine whose forwards end at once.

@@ -3,6 +3,7 @@
 use tch::Tensor;
 
 use super::{GroupNorm, JointLinear, Linear, add};
+use crate::context::ContextBatch;
 use crate::{ModelError, Params};
 
 /// Scaled dot-product attention. `query` is `[batch, queries, heads * width]`, `key_value` has the keys and then the
@@ -28,9 +29,49 @@ pub(crate) fn attend(
         .reshape(size.as_slice())
 }
 
-/// Extends a bias over context keys, `[batch, 1, 1, keys]`, by `extra` keys that everyone may see.
-pub(crate) fn pad_bias(bias: &Tensor, extra: i64) -> Tensor {
-    bias.constant_pad_nd([0, extra])
+/// Attention of every part's rows to their context and to each other's own tokens, in layer `layer`: `query`
+/// `[batch, queries, inner]`, and `own` keys and values `[batch, queries, 2 * inner]`. `own_bias` `[queries, queries]` is over
+/// the own keys. The result has the shape of `query`.
+///
+/// # Panics
+/// Where a part lacks the layer.
+pub(crate) fn attend_parts(
+    parts: &[ContextBatch],
+    layer: usize,
+    (query, own): (&Tensor, &Tensor),
+    heads: i64,
+    own_bias: Option<&Tensor>,
+) -> Tensor {
+    let mut start = 0;
+    let mut attended: Vec<Tensor> = Vec::with_capacity(parts.len());
+    for part in parts {
+        let context = &part.key_values[layer];
+        let [rows, tokens] = [context.size()[0], context.size()[1]];
+        let of_part = |tensor: &Tensor| tensor.narrow(0, start, rows);
+        let key_value = Tensor::cat(&[context, &of_part(own)], 1);
+        let bias = joint_bias(part.bias.as_ref(), own_bias, tokens, query.size()[1]);
+        attended.push(attend(&of_part(query), &key_value, heads, bias.as_ref(), false));
+        start += rows;
+    }
+    match attended.len() {
+        1 => attended.remove(0),
+        _ => Tensor::cat(&attended, 0),
+    }
+}
+
+/// The bias over the context's keys, and behind them the own ones.
+fn joint_bias(
+    context: Option<&Tensor>,
+    own: Option<&Tensor>,
+    tokens: i64,
+    own_tokens: i64,
+) -> Option<Tensor> {
+    let context = context.map(|bias| bias.constant_pad_nd([0, own_tokens]));
+    let own = own.map(|bias| bias.constant_pad_nd([tokens, 0]));
+    match (context, own) {
+        (Some(context), Some(own)) => Some(context + own),
+        (context, own) => context.or(own),
+    }
 }
 
 /// Attention of pixels to the context and to each other (diffusers' `Attention` with `AttnAddedKVProcessor2_0`).
@@ -71,16 +112,14 @@ impl AddedKvAttention {
         self.context.forward(tokens)
     }
 
-    /// `x` is `[batch, channels, height, width]`, channels last in memory; `context` comes from `project_context`; `bias`
-    /// is over the context's keys, `[batch, 1, 1, tokens]`.
-    pub(crate) fn forward(&self, x: &Tensor, context: &Tensor, bias: Option<&Tensor>) -> Tensor {
+    /// `x` is `[batch, channels, height, width]`, channels last in memory; the keys and values of `layer` in `context` come
+    /// from `project_context`.
+    pub(crate) fn forward(&self, x: &Tensor, context: &[ContextBatch], layer: usize) -> Tensor {
         let tokens = pixels(&self.norm.forward(x));
         let projected = self.query_key_value.forward(&tokens);
         let query = projected.narrow(2, 0, self.channels);
         let own = projected.narrow(2, self.channels, 2 * self.channels);
-        let key_value = Tensor::cat(&[context, &own], 1);
-        let bias = bias.map(|bias| pad_bias(bias, tokens.size()[1]));
-        let attended = attend(&query, &key_value, self.heads, bias.as_ref(), false);
+        let attended = attend_parts(context, layer, (&query, &own), self.heads, None);
         add(picture(&self.out.forward(&attended), x), x)
     }
 }

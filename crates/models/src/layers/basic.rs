@@ -2,12 +2,15 @@
 
 use tch::{Kind, Tensor};
 
+use super::steady;
 use crate::{ModelError, Params};
 
 /// `x W^T + b` over the last dimension.
 pub(crate) struct Linear {
     weight: Tensor,
     bias: Tensor,
+    /// See [`steady`].
+    steady: bool,
 }
 
 impl Linear {
@@ -15,6 +18,7 @@ impl Linear {
         Ok(Self {
             weight: params.tensor("weight", &[outputs, inputs])?,
             bias: params.tensor("bias", &[outputs])?,
+            steady: params.steady(),
         })
     }
 
@@ -25,7 +29,10 @@ impl Linear {
 
     /// `[..., inputs]` to `[..., outputs]`.
     pub(crate) fn forward(&self, x: &Tensor) -> Tensor {
-        x.linear(&self.weight, Some(&self.bias))
+        match self.steady {
+            true => steady::linear(x, &self.weight, &self.bias),
+            false => x.linear(&self.weight, Some(&self.bias)),
+        }
     }
 }
 
@@ -51,7 +58,8 @@ impl JointLinear {
         }
         let weights: Vec<_> = parts.iter().map(|part| &part.weight).collect();
         let biases: Vec<_> = parts.iter().map(|part| &part.bias).collect();
-        let joint = Linear { weight: Tensor::f_cat(&weights, 0)?, bias: Tensor::f_cat(&biases, 0)? };
+        let (weight, bias) = (Tensor::f_cat(&weights, 0)?, Tensor::f_cat(&biases, 0)?);
+        let joint = Linear { weight, bias, steady: params.steady() };
         Ok(Self { parts: vec![joint] })
     }
 
@@ -72,6 +80,7 @@ pub(crate) struct Conv2d {
     weight: Tensor,
     bias: Tensor,
     padding: i64,
+    steady: bool,
 }
 
 impl Conv2d {
@@ -81,12 +90,16 @@ impl Conv2d {
             weight: params.tensor("weight", &[outputs, inputs, kernel, kernel])?,
             bias: params.tensor("bias", &[outputs])?,
             padding: kernel / 2,
+            steady: params.steady(),
         })
     }
 
     /// `[batch, inputs, height, width]` to `[batch, outputs, height, width]`.
     pub(crate) fn forward(&self, x: &Tensor) -> Tensor {
-        x.conv2d(&self.weight, Some(&self.bias), 1, self.padding, 1, 1)
+        match self.steady {
+            true => steady::convolution(x, &self.weight, &self.bias, self.padding),
+            false => x.conv2d(&self.weight, Some(&self.bias), 1, self.padding, 1, 1),
+        }
     }
 }
 
@@ -96,6 +109,7 @@ pub(crate) struct GroupNorm {
     bias: Tensor,
     groups: i64,
     eps: f64,
+    steady: bool,
 }
 
 impl GroupNorm {
@@ -105,11 +119,14 @@ impl GroupNorm {
             bias: params.tensor("bias", &[channels])?,
             groups,
             eps,
+            steady: params.steady(),
         })
     }
 
     pub(crate) fn forward(&self, x: &Tensor) -> Tensor {
-        x.group_norm(self.groups, Some(&self.weight), Some(&self.bias), self.eps, true)
+        let norm =
+            |x: &Tensor| x.group_norm(self.groups, Some(&self.weight), Some(&self.bias), self.eps, true);
+        if self.steady { steady::by_picture(x, norm) } else { norm(x) }
     }
 }
 

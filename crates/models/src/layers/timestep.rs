@@ -2,7 +2,7 @@
 
 use tch::{Kind, Tensor};
 
-use super::Linear;
+use super::{Linear, steady};
 use crate::{ModelError, Params};
 
 /// The sinusoidal encoding of "Denoising Diffusion Probabilistic Models" (arXiv 2006.11239) with its two variants.
@@ -22,12 +22,12 @@ impl Sinusoid {
     /// Encodes timesteps `[batch]`, one per row, as `[batch, width]` in f32.
     pub(crate) fn forward(&self, timesteps: &Tensor) -> Tensor {
         let half = self.width / 2;
-        let index = Tensor::arange(half, (Kind::Float, timesteps.device()));
+        let index = Tensor::arange(steady::whole_turns(half), (Kind::Float, timesteps.device()));
         #[expect(clippy::cast_precision_loss, reason = "a width is far below 2^52")]
         let spread = half as f64 - self.freq_shift;
         let frequencies = (index * -MAX_PERIOD.ln() / spread).exp();
         let angles = timesteps.to_kind(Kind::Float).unsqueeze(1) * frequencies.unsqueeze(0);
-        let (sines, cosines) = (angles.sin(), angles.cos());
+        let (sines, cosines) = (angles.sin().narrow(1, 0, half), angles.cos().narrow(1, 0, half));
         let both = if self.cosines_first {
             Tensor::cat(&[cosines, sines], 1)
         } else {

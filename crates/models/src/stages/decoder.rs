@@ -39,7 +39,7 @@ impl DecoderModel {
         Ok(Self { text_proj, text_proj_config, unet, config, placement })
     }
 
-    /// Checks `text_proj/` and `decoder/` without reading the weights' data.
+    /// Checks `text_proj/` and `decoder/`, reading every weight once.
     pub fn check(bundle: &Bundle) -> Report {
         let mut report = super::check(bundle, Component::TextProj, TextProj::new);
         report.extend(super::check(bundle, Component::Decoder, UNet2DConditionModel::new));
@@ -53,7 +53,7 @@ impl DecoderModel {
 
     /// `[channels, height, width]` of the picture.
     pub fn sample_shape(&self) -> [usize; 3] {
-        let [height, width] = self.config.trunk.sides();
+        let [height, width] = self.config.sides;
         [self.config.trunk.in_channels, height, width]
     }
 
@@ -117,7 +117,8 @@ impl DecoderModel {
         tch::no_grad(|| {
             let tokens: Vec<_> = contexts.iter().map(|context| &context.tokens).collect();
             let times: Vec<_> = contexts.iter().map(|context| &context.time).collect();
-            let (context, time) = (ContextBatch::stack(&tokens), Tensor::f_cat(&times, 0)?);
+            let context = ContextBatch::parts(&tokens, self.placement.device);
+            let time = Tensor::f_cat(&times, 0)?;
             let timesteps = timestep_rows(timesteps, self.placement)?;
             let out = self.unet.forward(&to(x, self.placement)?, &timesteps, &time, &context);
             Ok(out.f_to_kind(Kind::Float)?.f_contiguous()?)

@@ -30,7 +30,7 @@ fn load<C: Config, N>(
     Ok((config, network))
 }
 
-/// Checks the weights of a component against its config without reading their data.
+/// Checks the weights of a component against its config, reading each once.
 fn check<C: Config, N>(
     bundle: &Bundle,
     component: Component,

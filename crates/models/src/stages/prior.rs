@@ -32,7 +32,7 @@ impl PriorModel {
         Ok(Self { network, config, placement })
     }
 
-    /// Checks `prior/` without reading the weights' data.
+    /// Checks `prior/`, reading every weight once.
     pub fn check(bundle: &Bundle) -> Report {
         super::check(bundle, Component::Prior, PriorTransformer::new)
     }
@@ -92,10 +92,10 @@ impl PriorModel {
         expect_rows(x, timesteps.len(), contexts.len())?;
         tch::no_grad(|| {
             let texts: Vec<_> = contexts.iter().map(|context| &context.text).collect();
-            let text = ContextBatch::stack(&texts);
+            let text = ContextBatch::parts(&texts, self.placement.device);
             let timesteps = timestep_rows(timesteps, self.placement)?;
             let x = to(x, self.placement)?;
-            let out = self.network.forward(&x, &timesteps, &text.key_values, text.bias.as_ref());
+            let out = self.network.forward(&x, &timesteps, &text);
             Ok(out.f_to_kind(Kind::Float)?)
         })
     }

@@ -1,7 +1,7 @@
 //! The upsampler stage: a small picture to a large one, one denoising step at a time.
 
 use tch::{Kind, Tensor};
-use unclip_bundle::config::UNet2DConfig;
+use unclip_bundle::config::{UNet2DConfig, upsampler_sides};
 use unclip_bundle::{Bundle, Component};
 
 use super::{expect_rows, load, row, timestep_rows, to};
@@ -15,6 +15,7 @@ pub struct UpsamplerModel {
     first: UNet2DModel,
     last: UNet2DModel,
     config: UNet2DConfig,
+    sides: [usize; 2],
     placement: Placement,
 }
 
@@ -34,10 +35,10 @@ impl UpsamplerModel {
         if let Some(error) = crate::check::upsamplers_fit(&config, &last_config).into_iter().next() {
             return Err(error.into());
         }
-        Ok(Self { first, last, config, placement })
+        Ok(Self { first, last, config, sides: upsampler_sides(bundle)?, placement })
     }
 
-    /// Checks `super_res_first/` and `super_res_last/` without reading the weights' data.
+    /// Checks `super_res_first/` and `super_res_last/`, reading every weight once.
     pub fn check(bundle: &Bundle) -> Report {
         let mut report = super::check(bundle, Component::SuperResFirst, UNet2DModel::new);
         report.extend(super::check(bundle, Component::SuperResLast, UNet2DModel::new));
@@ -46,7 +47,7 @@ impl UpsamplerModel {
 
     /// `[channels, height, width]` of the large picture.
     pub fn sample_shape(&self) -> [usize; 3] {
-        let [height, width] = self.config.trunk.sides();
+        let [height, width] = self.sides;
         [self.config.trunk.in_channels / 2, height, width]
     }
 

@@ -4,8 +4,8 @@
 use tch::Tensor;
 use unclip_bundle::config::UNet2DConditionConfig;
 
-use super::context::ContextBatch;
 use super::trunk::{AddedKvConfig, Middle, Trunk, added_kv};
+use crate::context::ContextBatch;
 use crate::rows::to_i64;
 use crate::{ModelError, Params};
 
@@ -38,15 +38,15 @@ impl UNet2DConditionModel {
     }
 
     /// One forward pass: `x` `[batch, in_channels, height, width]`, one of `timesteps` `[batch]` per row, `time_addition`
-    /// `[batch, time_embed_dim]`. The result is `[batch, out_channels, height, width]`, in the dtype of the weights, which
+    /// `[batch, time_embed_dim]`, and the context in parts that add up to the batch. The result is `[batch, out_channels, height, width]`, in the dtype of the weights, which
     /// must be that of the inputs (but for `timesteps`).
     pub fn forward(
         &self,
         x: &Tensor,
         timesteps: &Tensor,
         time_addition: &Tensor,
-        context: &ContextBatch,
+        context: &[ContextBatch],
     ) -> Tensor {
-        self.trunk.forward(x, timesteps, Some(time_addition), Some(context))
+        self.trunk.forward(x, timesteps, Some(time_addition), context)
     }
 }

@@ -2,19 +2,19 @@
 
 use tch::Tensor;
 
-use super::context::ContextBatch;
+use crate::context::ContextBatch;
 use crate::layers::{AddedKvAttention, Resnet};
 
 /// A forward pass on its way through the network.
 pub(super) struct Pass<'a> {
     /// SiLU of the time embedding, `[batch, time_embed_dim]`: every residual block begins with it.
     pub(super) time: Tensor,
-    context: Option<&'a ContextBatch>,
+    context: &'a [ContextBatch],
     next_attention: usize,
 }
 
 impl<'a> Pass<'a> {
-    pub(super) fn new(time: Tensor, context: Option<&'a ContextBatch>) -> Self {
+    pub(super) fn new(time: Tensor, context: &'a [ContextBatch]) -> Self {
         Self { time, context, next_attention: 0 }
     }
 
@@ -22,9 +22,9 @@ impl<'a> Pass<'a> {
     pub(super) fn attend(&mut self, attention: &AddedKvAttention, x: &Tensor) -> Tensor {
         let index = self.next_attention;
         self.next_attention += 1;
-        match self.context.and_then(|context| Some((context, context.key_values.get(index)?))) {
-            Some((context, key_value)) => attention.forward(x, key_value, context.bias.as_ref()),
-            None => x.shallow_clone(),
+        match self.context.first().is_some_and(|part| index < part.key_values.len()) {
+            true => attention.forward(x, self.context, index),
+            false => x.shallow_clone(),
         }
     }
 }

@@ -3,8 +3,8 @@
 use tch::Tensor;
 use unclip_bundle::config::{BlockType, PerLevel, UNetTrunk};
 
-use super::context::ContextBatch;
 use super::level::{Level, Pass};
+use crate::context::ContextBatch;
 use crate::layers::{
     AddedKvAttention, Conv2d, GroupNorm, Resample, Resnet, ResnetConfig, SelfAttention2d, Sinusoid,
     TimestepEmbedding, channels_last, silu,
@@ -84,7 +84,7 @@ impl Trunk {
         x: &Tensor,
         timesteps: &Tensor,
         time_addition: Option<&Tensor>,
-        context: Option<&ContextBatch>,
+        context: &[ContextBatch],
     ) -> Tensor {
         let time = self.time.forward(timesteps);
         let time = match time_addition {

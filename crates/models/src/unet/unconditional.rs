@@ -30,7 +30,7 @@ impl UNet2DModel {
     /// One forward pass: `x` `[batch, in_channels, height, width]` in the dtype of the weights, one of `timesteps`
     /// `[batch]` per row. The result is `[batch, out_channels, height, width]`.
     pub fn forward(&self, x: &Tensor, timesteps: &Tensor) -> Tensor {
-        self.trunk.forward(x, timesteps, None, None)
+        self.trunk.forward(x, timesteps, None, &[])
     }
 }
 

@@ -1,4 +1,4 @@
-//! What `unclip import` finds out about a bundle without reading its weights.
+//! What `unclip import` finds out about the diffusion networks of a bundle.
 
 use std::collections::HashMap;
 use std::path::Path;

@@ -59,8 +59,9 @@ fn prior() {
             let mask = Tensor::cat(&[golden("mask"), always], 1);
             let bias = mask_bias(&mask, Kind::Float);
             let text = network.embed_text(&golden("text_embedding"), &golden("text_hidden_states"));
-            let text = network.encode_text(&text, Some(&bias));
-            network.forward(&golden("x"), &golden("timesteps"), &text, Some(&bias))
+            let key_values = network.encode_text(&text, Some(&bias));
+            let text = ContextBatch { key_values, bias: Some(bias) };
+            network.forward(&golden("x"), &golden("timesteps"), &[text])
         };
         let unread = ["clip_mean", "clip_std"];
         assert_trainable(&fixture, Component::Prior, PriorTransformer::new, forward, "prior.out", &unread);
@@ -76,7 +77,7 @@ fn decoder() {
                 key_values: network.project_context(&golden("context")),
                 bias: Some(mask_bias(&golden("mask"), Kind::Float)),
             };
-            network.forward(&golden("sample"), &golden("timesteps"), &golden("time"), &context)
+            network.forward(&golden("sample"), &golden("timesteps"), &golden("time"), &[context])
         };
         let component = Component::Decoder;
         assert_trainable(&fixture, component, UNet2DConditionModel::new, forward, "decoder.out", &[]);

@@ -72,7 +72,7 @@ fn decoder() {
             key_values: network.project_context(&golden("context")),
             bias: Some(mask_bias(&golden("mask"), tch::Kind::Float)),
         };
-        let out = network.forward(&golden("sample"), &golden("timesteps"), &golden("time"), &context);
+        let out = network.forward(&golden("sample"), &golden("timesteps"), &golden("time"), &[context]);
         assert_close(&format!("{} decoder", fixture.name), &out, &golden("out"), TOLERANCE);
     }
 }
@@ -94,7 +94,7 @@ fn decoder_stage_equals_the_masked_network() {
             bias: Some(mask_bias(&fixture.golden("decoder.mask"), tch::Kind::Float)),
         };
         let (x, timesteps) = (fixture.golden("decoder.sample"), fixture.golden("decoder.timesteps"));
-        let expected = unet.forward(&x, &timesteps, &projected.time, &context);
+        let expected = unet.forward(&x, &timesteps, &projected.time, &[context]);
 
         let stage_context = |image: Option<&[f32]>, row| {
             let text = fixture.row("text_proj.text_embedding", row);

@@ -1,5 +1,5 @@
 /** A text diff: frames from one caption towards another. */
-import { compact, latentOf, typed, wayBack } from "../requests.js";
+import { compact, latentOf, typed } from "../requests.js";
 import { frameCount, onSubmit, startSequence } from "./tool.js";
 
 /** Wires the tool. */
@@ -13,8 +13,7 @@ export function showDiff() {
       fromCaption: values.from,
       toCaption: values.to,
       thetas,
-      ...compact({ inversion: compact({ steps }) }),
-      options: compact({ decoder: steps === undefined ? undefined : wayBack(steps), previewEvery: 5 }),
+      options: compact({ decoder: compact({ steps }), previewEvery: 5 }),
     };
     const labels = thetas.map((theta) => `theta ${theta.toFixed(2)}`);
     const ends = [values.from || "as it is", values.to];

@@ -1,6 +1,6 @@
 /** Frames between two pictures, or a picture and words. */
 import { el, find } from "../dom.js";
-import { compact, latentOf, typed, wayBack } from "../requests.js";
+import { compact, latentOf, typed } from "../requests.js";
 import { shownFrame, store } from "../store.js";
 import { viewer } from "../viewer.js";
 import { frameCount, onSubmit, startSequence, toolPart } from "./tool.js";
@@ -18,9 +18,9 @@ export function showInterpolate() {
     const request = {
       from: latentOf(frame),
       to: other,
-      ...compact({ frames, inversion: values.invert && (compact({ steps }) ?? {}) }),
+      ...compact({ frames, inversion: values.invert && {} }),
       blend: words ? "NOISE_BLEND_FIXED" : "NOISE_BLEND_SLERP",
-      options: compact({ decoder: steps === undefined ? undefined : wayBack(steps), previewEvery: 5 }),
+      options: compact({ decoder: compact({ steps }), previewEvery: 5 }),
     };
     const ends = [slot.title, words || partner.title];
     const count = frameCount(values.frames);

@@ -1,16 +1,16 @@
 /** Variations, also with the picture's own x_T. */
 import { ask } from "../api.js";
-import { compact, typed, typedSeed, wayBack } from "../requests.js";
+import { compact, typed, typedSeed } from "../requests.js";
 import { onSubmit, startPictures } from "./tool.js";
 
-/** x_T by frame: an inversion takes as long as a picture. */
+/** The last x_T of a frame: an inversion takes as long as a picture. */
 const inverted = new WeakMap();
 
 /** Wires the tool. */
 export function showVary() {
   onSubmit("vary", async (values, slot, frame) => {
     const steps = typed(values.steps);
-    const decoder = values.keep ? wayBack(steps ?? 25, Number(values.eta)) : compact({ steps });
+    const decoder = compact(values.keep ? { eta: Number(values.eta) } : { steps });
     const n = typed(values.n);
     const request = {
       latent: values.keep ? await latentWithNoise(frame, steps ?? 25) : { image: frame.base64 },
@@ -22,9 +22,10 @@ export function showVary() {
 }
 
 async function latentWithNoise(frame, steps) {
-  if (!inverted.has(frame)) {
+  if (inverted.get(frame)?.decoder.steps !== steps) {
     const { result } = await ask("InvertImage", { image: frame.base64, inversion: { steps } });
-    inverted.set(frame, { imageEmbedding: result.imageEmbedding, xT: result.xT });
+    const { imageEmbedding, xT, decoder } = result;
+    inverted.set(frame, { imageEmbedding, xT, decoder });
   }
   return inverted.get(frame);
 }

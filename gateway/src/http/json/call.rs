@@ -2,13 +2,14 @@
 
 use axum::body::Bytes;
 use http::uri::PathAndQuery;
-use prost_reflect::{DynamicMessage, MessageDescriptor, MethodDescriptor};
+use prost_reflect::{DynamicMessage, FieldDescriptor, MessageDescriptor, MethodDescriptor};
 use tonic::client::Grpc;
 use unclip_service::{Error, MAX_MESSAGE_BYTES, RequestContext, Transport};
 
 use super::answer::{Answer, Messages};
 use super::codec::DynamicCodec;
 use super::failure::Failure;
+use crate::http::near::near;
 
 /// Calls a method of the gateway with a JSON body. The first message is waited for, so that a refusal has an HTTP status of
 /// its own.
@@ -52,16 +53,36 @@ async fn read(descriptor: MessageDescriptor, body: Bytes) -> Result<DynamicMessa
 
 /// Reads the protobuf JSON mapping of a message. Fields that it does not have are refused.
 fn parse(descriptor: MessageDescriptor, body: &[u8]) -> Result<DynamicMessage, Failure> {
+    let known = descriptor.clone();
     let mut json = serde_json::Deserializer::from_slice(body);
     let mut track = serde_path_to_error::Track::new();
     let tracked = serde_path_to_error::Deserializer::new(&mut json, &mut track);
     let message = DynamicMessage::deserialize(descriptor, tracked).map_err(|error| {
         let path = track.path().to_string();
         let field = if path == "." { "body" } else { &path };
-        Failure::body(format!("{field}: {error}"))
+        Failure::body(format!("{field}: {error}{}", hint(&error.to_string(), &known)))
     })?;
     json.end().map_err(|error| Failure::body(format!("body: {error}")))?;
     Ok(message)
+}
+
+/// What was probably meant by a field that is not known.
+fn hint(error: &str, message: &MessageDescriptor) -> String {
+    let name = error.strip_prefix("unrecognized field name '").and_then(|rest| rest.split('\'').next());
+    let meant = name.and_then(|name| near(name, &paths(message)));
+    meant.map_or_else(String::new, |meant| format!("; did you mean {meant}?"))
+}
+
+/// The fields of a message, and those of the messages in it.
+fn paths(message: &MessageDescriptor) -> Vec<String> {
+    let inside = |field: &FieldDescriptor| -> Vec<String> {
+        let kind = field.kind();
+        let fields = kind.as_message().into_iter().flat_map(MessageDescriptor::fields);
+        fields.map(|inner| format!("{}.{}", field.name(), inner.name())).collect()
+    };
+    let fields: Vec<_> = message.fields().collect();
+    let own = fields.iter().map(|field| field.name().to_owned());
+    own.chain(fields.iter().flat_map(inside)).collect()
 }
 
 #[cfg(test)]
@@ -80,7 +101,11 @@ mod tests {
             ("", "body: EOF while parsing"),
             ("[1]", "body: invalid type: sequence"),
             ("{\"prompt\": 1}", "prompt: invalid type: integer `1`, expected a string"),
-            ("{\"promt\": \"a fox\"}", "body: unrecognized field name 'promt'"),
+            (
+                "{\"promt\": \"a fox\"}",
+                "body: unrecognized field name 'promt' at line 1 column 8; did you mean prompt?",
+            ),
+            ("{\"lora\": 1}", "body: unrecognized field name 'lora' at line 1 column 7"),
             ("{\"decoder\": {\"steps\": -1}}", "decoder.steps: "),
             ("{\"decoder\": {\"sampler\": \"FAST\"}}", "decoder.sampler: "),
             ("{\"n\": 1, \"n\": 2}", "body: multiple fields"),

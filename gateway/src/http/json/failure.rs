@@ -7,7 +7,7 @@ use http::StatusCode;
 use serde_json::{Value, json};
 use tonic::Status;
 use tonic_types::StatusExt;
-use unclip_service::{Code, Error};
+use unclip_service::{Code, Error, bounded};
 
 /// Why a call failed.
 #[derive(Debug)]
@@ -20,7 +20,7 @@ pub(super) struct Failure {
 
 impl Failure {
     pub(super) fn new(status: StatusCode, code: Code, message: impl Into<String>) -> Self {
-        Self { status, code, message: message.into(), retry_after: None }
+        Self { status, code, message: bounded(message.into()), retry_after: None }
     }
 
     /// A body that is not what it should be.

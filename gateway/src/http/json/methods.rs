@@ -33,6 +33,11 @@ impl Methods {
         found.ok_or_else(|| self.nothing_here())
     }
 
+    /// Where they are called.
+    pub(super) fn paths(&self) -> Vec<String> {
+        self.0.keys().map(|method| format!("/api/{SERVICE}/{method}")).collect()
+    }
+
     /// For a path that no method has.
     pub(super) fn nothing_here(&self) -> Failure {
         let names: Vec<&str> = self.0.keys().map(String::as_str).collect();

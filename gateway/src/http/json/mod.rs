@@ -41,6 +41,11 @@ pub(super) fn routes(gateway: &Transport) -> Router {
     Router::new().nest("/api", calls)
 }
 
+/// The paths of all calls.
+pub(super) fn paths() -> Vec<String> {
+    Methods::of_gateway().paths()
+}
+
 async fn handle(
     State(api): State<Api>,
     Path((service, method)): Path<(String, String)>,

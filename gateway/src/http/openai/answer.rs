@@ -53,7 +53,7 @@ pub(super) async fn respond(api: &Api, wanted: &Wanted, mut news: News) -> Resul
     images.sort_by_key(|image| image.image_index);
     let first =
         images.first().ok_or_else(|| ApiError::internal("the gateway sent no picture", "no image"))?;
-    let size = size(first);
+    let (size, drawn_size) = (size(first), drawn_size(first));
     let mut data = Vec::with_capacity(images.len());
     for image in images {
         data.push(Value::Object(picture(api, wanted, image).await?));
@@ -65,6 +65,8 @@ pub(super) async fn respond(api: &Api, wanted: &Wanted, mut news: News) -> Resul
         "output_format": extension(wanted.parameters.format),
         "size": size,
         "usage": usage(),
+        "drawn_size": drawn_size,
+        "ignored_parameters": wanted.parameters.ignored,
     });
     Ok(json_response(StatusCode::OK, &answer))
 }
@@ -116,6 +118,11 @@ fn embeddings(image: &GeneratedImage) -> Result<Value, ApiError> {
 /// As the API writes sizes.
 pub(super) fn size(image: &GeneratedImage) -> String {
     format!("{}x{}", image.width, image.height)
+}
+
+/// The size before the picture was resized.
+pub(super) fn drawn_size(image: &GeneratedImage) -> String {
+    image.drawn_size.map_or_else(|| size(image), |drawn| format!("{}x{}", drawn.width, drawn.height))
 }
 
 /// Clients count on it. Nothing is measured in tokens here, so that the honest sum is none.

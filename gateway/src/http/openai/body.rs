@@ -1,34 +1,25 @@
 //! Bodies, read within limits: no more is ever held than the endpoint takes and the server has room for.
 
-use std::time::Duration;
-
 use axum::body::{Body, BodyDataStream};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, header};
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
 use multer::{Field, Multipart};
 use serde_json::Value;
 use unclip_pictures::MAX_BYTES;
 
-use super::budget::Share;
 use super::error::ApiError;
 use super::fields::Fields;
 use super::names::shortened;
 
 /// The longest text of a form, in bytes. The gateway takes shorter captions still, and says so.
-const MAX_TEXT: usize = 64 << 10;
+const MAX_TEXT: usize = 128 << 10;
 
 /// The most parts of a form.
 const MAX_PARTS: usize = 64;
 
 /// Parts that are files even without a file name.
 const FILES: [&str; 4] = ["image", "image[]", "mask", "markup"];
-
-/// How long a client may send nothing in the middle of a body.
-const PATIENCE: Duration = Duration::from_secs(30);
-
-/// What is read and thrown away of a refused body, in bytes.
-const DRAINED: usize = 64 << 20;
 
 /// What kind of body it is.
 pub(super) enum Kind {
@@ -74,50 +65,33 @@ pub(super) fn expect_form(headers: &HeaderMap) -> Result<String, ApiError> {
     }
 }
 
-/// A body under way.
-pub(super) struct Upload<'a> {
+/// A body under way. How fast it comes, and how much memory all of them take, is watched where the server takes it in.
+pub(super) struct Upload {
     stream: BodyDataStream,
     limit: usize,
     read: usize,
-    share: &'a Share,
 }
 
-impl<'a> Upload<'a> {
-    /// A body of at most `limit` bytes, whose memory is counted in `share`.
-    pub(super) fn new(body: Body, limit: usize, share: &'a Share) -> Self {
-        Self { stream: body.into_data_stream(), limit, read: 0, share }
+impl Upload {
+    /// A body of at most `limit` bytes.
+    pub(super) fn new(body: Body, limit: usize) -> Self {
+        Self { stream: body.into_data_stream(), limit, read: 0 }
     }
 
     /// The next piece.
     async fn next(&mut self) -> Result<Option<Bytes>, ApiError> {
-        let Some(chunk) = self.chunk().await? else { return Ok(None) };
+        let chunk = self.stream.next().await.transpose();
+        let Some(chunk) = chunk.map_err(|_| ApiError::body("the body was cut off"))? else { return Ok(None) };
         self.read += chunk.len();
         if self.read > self.limit {
             let message = format!("the body is too large, at most {} bytes are allowed", self.limit);
             return Err(ApiError::too_large(None, message));
         }
-        if !self.share.grow(chunk.len()) {
-            return Err(ApiError::no_room("too many uploads at a time; try again"));
-        }
         Ok(Some(chunk))
-    }
-
-    async fn chunk(&mut self) -> Result<Option<Bytes>, ApiError> {
-        let chunk = tokio::time::timeout(PATIENCE, self.stream.next()).await;
-        let chunk = chunk.map_err(|_| {
-            let seconds = PATIENCE.as_secs();
-            ApiError::stalled(format!("nothing came for {seconds} seconds in the middle of the body"))
-        })?;
-        chunk.transpose().map_err(|_| ApiError::body("the body was cut off"))
     }
 
     /// The parameters of a JSON object.
     pub(super) async fn json(mut self) -> Result<Fields, ApiError> {
-        let fields = self.read_json().await;
-        self.drained(fields).await
-    }
-
-    async fn read_json(&mut self) -> Result<Fields, ApiError> {
         let mut body = BytesMut::new();
         while let Some(chunk) = self.next().await? {
             body.extend_from_slice(&chunk);
@@ -131,12 +105,7 @@ impl<'a> Upload<'a> {
 
     /// The parameters of a form.
     pub(super) async fn form(mut self, boundary: String) -> Result<Fields, ApiError> {
-        let fields = self.read_form(boundary).await;
-        self.drained(fields).await
-    }
-
-    async fn read_form(&mut self, boundary: String) -> Result<Fields, ApiError> {
-        let chunks = futures::stream::try_unfold(self, async |upload| {
+        let chunks = futures::stream::try_unfold(&mut self, async |upload| {
             Ok::<_, ApiError>(upload.next().await?.map(|chunk| (chunk, upload)))
         });
         let mut parts = Multipart::new(chunks, boundary);
@@ -150,19 +119,6 @@ impl<'a> Upload<'a> {
             add(&mut fields, part).await?;
         }
         Ok(fields)
-    }
-
-    /// After a refusal, reads what is still to come, so that a client that sends first and listens later gets to hear of it.
-    async fn drained<T>(&mut self, result: Result<T, ApiError>) -> Result<T, ApiError> {
-        if result.as_ref().is_err_and(|error| error.status != StatusCode::REQUEST_TIMEOUT) {
-            let mut drained = 0;
-            while drained < DRAINED
-                && let Ok(Some(chunk)) = self.chunk().await
-            {
-                drained += chunk.len();
-            }
-        }
-        result
     }
 }
 

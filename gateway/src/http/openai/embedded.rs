@@ -10,18 +10,17 @@ use super::fields::Fields;
 /// The longest address of a picture, in characters, as the official API has it.
 const MAX_URL: usize = 20 << 20;
 
-/// The one picture of `images`.
-pub(super) fn only_image(fields: &mut Fields) -> Result<Option<Bytes>, ApiError> {
+/// The first picture of `images`, and how many there are.
+pub(super) fn first_image(fields: &mut Fields) -> Result<(Bytes, usize), ApiError> {
     match fields.any("images") {
-        None => Ok(None),
-        Some(Value::Array(images)) if images.len() > 1 => {
-            let problem = format!("{} pictures, this model takes one; send one", images.len());
-            Err(ApiError::unsupported("images", problem))
+        None => Err(ApiError::missing("images")),
+        Some(Value::Array(images)) => {
+            let count = images.len();
+            match images.into_iter().next() {
+                Some(image) => Ok((picture("images[0]", image)?, count)),
+                None => Err(ApiError::value("images", "empty, send one picture")),
+            }
         }
-        Some(Value::Array(mut images)) => match images.pop() {
-            Some(image) => picture("images[0]", image).map(Some),
-            None => Err(ApiError::value("images", "empty, send one picture")),
-        },
         Some(_) => Err(ApiError::value(
             "images",
             "must be a list with one object: [{\"image_url\": \"data:image/png;base64,...\"}]",
@@ -71,17 +70,19 @@ mod tests {
 
     use super::*;
 
-    fn images(value: Value) -> Result<Option<Bytes>, ApiError> {
+    fn images(value: Value) -> Result<(Bytes, usize), ApiError> {
         let Value::Object(values) = json!({"images": value}) else { panic!("an object") };
-        only_image(&mut Fields::of_json(values))
+        first_image(&mut Fields::of_json(values))
     }
 
     #[test]
     fn data_urls_are_read() {
         for url in ["data:image/png;base64,AAEC", "data:;base64,AAEC", "data:text/plain,%00%01%02"] {
-            assert_eq!(images(json!([{"image_url": url}])).unwrap().unwrap(), &[0, 1, 2][..]);
+            assert_eq!(images(json!([{"image_url": url}])).unwrap(), (Bytes::from_static(&[0, 1, 2]), 1));
         }
-        assert_eq!(images(Value::Null).unwrap(), None);
+        let several = json!([{"image_url": "data:,a"}, {"image_url": "data:,b"}]);
+        assert_eq!(images(several).unwrap(), (Bytes::from_static(b"a"), 2));
+        assert_eq!(images(Value::Null).unwrap_err().param.as_deref(), Some("images"));
     }
 
     #[test]
@@ -90,7 +91,6 @@ mod tests {
             (json!([]), "images: empty"),
             (json!("data:,"), "images: must be a list"),
             (json!(["data:,"]), "images[0]: must be an object"),
-            (json!([{}, {}]), "images: 2 pictures, this model takes one"),
             (json!([{}]), "images[0].image_url: missing"),
             (json!([{"image_url": 7}]), "images[0].image_url: a number where a text must be"),
             (

@@ -6,8 +6,9 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 use tonic::Status;
+use tonic_types::StatusExt as _;
 use unclip_proto::FieldError;
-use unclip_service::{Code, Error};
+use unclip_service::Code;
 
 use super::names;
 
@@ -43,10 +44,18 @@ impl ApiError {
         Self { code: Some("missing_required_parameter"), ..Self::value(param, "missing, it is required") }
     }
 
-    /// A parameter that the endpoint does not have.
-    pub(super) fn unknown(param: &str) -> Self {
-        let problem = "unknown here, and nothing is ignored; docs/api.md lists the parameters";
+    /// A parameter that the endpoint does not have, and what was probably meant.
+    pub(super) fn unknown(param: &str, meant: Option<&str>) -> Self {
+        let problem = match meant {
+            Some(meant) => format!("unknown here; did you mean {meant}?"),
+            None => "unknown here; docs/api.md lists the parameters".to_owned(),
+        };
         Self { code: Some("unknown_parameter"), ..Self::value(param, problem) }
+    }
+
+    /// More pictures than are worked on.
+    pub(super) fn several(param: &str, count: usize) -> Self {
+        Self::unsupported(param, format!("{count} pictures, this model takes one; send one"))
     }
 
     /// A parameter of the official API that this model can't honour.
@@ -68,17 +77,6 @@ impl ApiError {
     pub(super) fn too_large(param: Option<&str>, message: impl Into<String>) -> Self {
         let error = Self::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", message);
         Self { param: param.map(str::to_owned), ..error }
-    }
-
-    /// A body that stopped coming.
-    pub(super) fn stalled(message: impl Into<String>) -> Self {
-        Self::new(StatusCode::REQUEST_TIMEOUT, "body_stalled", message)
-    }
-
-    /// No memory left for uploads.
-    pub(super) fn no_room(message: impl Into<String>) -> Self {
-        let error = Self::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", message);
-        Self { retry_after: Some(RETRY_UNAVAILABLE), ..error }
     }
 
     /// No such route or picture.
@@ -148,7 +146,7 @@ impl From<Status> for ApiError {
             Code::Unavailable => "unavailable",
             Code::Internal => "internal_error",
         };
-        let given = Error::from_status("gateway", &status).retry_after;
+        let given = status.get_details_retry_info().and_then(|info| info.retry_delay);
         let retry_after = match code {
             Code::ResourceExhausted | Code::Unavailable => Some(given.unwrap_or(RETRY_UNAVAILABLE)),
             _ => given,

@@ -4,25 +4,22 @@ use std::collections::HashMap;
 use std::convert::Infallible;
 use std::time::Duration;
 
+use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::sse::{Event as SentEvent, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{StreamExt, TryStreamExt};
 use serde_json::{Map, Value, json};
 use unclip_proto::v1::generate_image_response::Event;
-use unclip_proto::v1::{GeneratedImage, ImagePreview, Stage};
+use unclip_proto::v1::{GeneratedImage, ImagePreview};
 
-use super::answer::{Wanted, about, size, usage};
+use super::answer::{Wanted, about, drawn_size, size, usage};
 use super::api::now;
 use super::error::ApiError;
 use super::files::extension;
 use super::news::News;
 use super::parameters::Endpoint;
-
-/// How long the answer's head waits for the first step. A refusal before it has a status of its own, which clients retry by;
-/// after it there is only an event left.
-const HEAD_WAITS: Duration = Duration::from_secs(15);
 
 /// A comment after so long keeps proxies from closing a stream that waits.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
@@ -35,14 +32,8 @@ pub(super) fn preview_every(partial_images: u32, steps: u32) -> u32 {
     }
 }
 
-/// Sends events while pictures are drawn.
-pub(super) async fn respond(
-    wanted: Wanted,
-    endpoint: Endpoint,
-    mut news: News,
-) -> Result<Response, ApiError> {
-    let first = begin(&mut news).await?;
-    let news = stream::iter(first.into_iter().map(Ok)).chain(news);
+/// Sends events while pictures are drawn. The gateway has waited until no queue refuses them any more.
+pub(super) fn respond(wanted: Wanted, endpoint: Endpoint, news: News) -> Response {
     let writer = Writer { wanted, endpoint, sent: HashMap::new() };
     let events = news.map_err(ApiError::from).scan(Some(writer), |writer, event| {
         let sent = writer.as_mut().map(|own| event.and_then(|event| own.write(event)));
@@ -55,21 +46,12 @@ pub(super) async fn respond(
     let events =
         events.filter_map(|sent| std::future::ready(sent.unwrap_or_else(|error| Some(failed(&error)))));
     let keep_alive = KeepAlive::new().interval(KEEP_ALIVE);
-    Ok(Sse::new(events.map(Ok::<_, Infallible>)).keep_alive(keep_alive).into_response())
-}
-
-/// Reads until the decoder is at work, and gives what has to be sent already.
-async fn begin(news: &mut News) -> Result<Option<Event>, ApiError> {
-    let head = async {
-        while let Some(event) = news.try_next().await? {
-            match &event {
-                Event::Progress(progress) if progress.stage() != Stage::Decoder => {}
-                _ => return Ok(Some(event)),
-            }
-        }
-        Err(ApiError::internal("the gateway sent no picture", "no image"))
-    };
-    tokio::time::timeout(HEAD_WAITS, head).await.unwrap_or(Ok(None))
+    let headers = [
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+        // nginx would hold events back until its buffer is full.
+        (HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no")),
+    ];
+    (headers, Sse::new(events.map(Ok::<_, Infallible>)).keep_alive(keep_alive)).into_response()
 }
 
 /// Turns the gateway's events into the API's.
@@ -112,6 +94,8 @@ impl Writer {
         members.insert("output_format".to_owned(), extension(self.wanted.parameters.format).into());
         members.insert("size".to_owned(), size(image).into());
         members.insert("usage".to_owned(), usage());
+        members.insert("drawn_size".to_owned(), drawn_size(image).into());
+        members.insert("ignored_parameters".to_owned(), self.wanted.parameters.ignored.clone().into());
         members.extend(about(image, self.wanted.embeddings)?);
         Ok(sent_event(&members))
     }

@@ -1,6 +1,8 @@
 //! What this API has beyond the official one: parameters that clients send in `extra_body` or as further fields of a form.
 
-use unclip_proto::v1::{DrawOptions, GenerateImageRequest, PriorMode, Sampler, SamplingOptions, Tensor};
+use unclip_proto::v1::{
+    DrawOptions, GenerateImageRequest, ImageFormat, MaskMode, PriorMode, Sampler, SamplingOptions, Tensor,
+};
 
 use super::error::ApiError;
 use super::fields::Fields;
@@ -19,20 +21,23 @@ pub(super) struct Extras {
     pub(super) image_embedding: Option<Vec<f32>>,
     pub(super) return_embeddings: bool,
     pub(super) resample: Option<u32>,
+    pub(super) mask_mode: MaskMode,
 }
 
 impl Extras {
     /// Takes those that the endpoint has out of a body.
-    pub(super) fn take(fields: &mut Fields, endpoint: Endpoint) -> Result<Self, ApiError> {
+    pub(super) fn take(fields: &mut Fields, endpoint: Endpoint, strict: bool) -> Result<Self, ApiError> {
         let mut extras = Self {
-            seed: fields.whole("seed")?,
+            seed: fields.seed("seed", !strict)?,
             decoder: decoder(fields)?,
             upsampler: SamplingOptions { steps: fields.count("upsampler_steps")?, ..Default::default() },
             return_embeddings: fields.flag("return_embeddings")?,
             ..Self::default()
         };
         if endpoint == Endpoint::Edits {
+            let modes = [("alpha", MaskMode::Alpha), ("white", MaskMode::White)];
             extras.resample = fields.count("resample")?;
+            extras.mask_mode = fields.choice("mask_mode", &modes)?.unwrap_or_default();
         }
         // A variation has neither caption nor prior.
         if endpoint != Endpoint::Variations {
@@ -73,7 +78,9 @@ impl Extras {
             upsampler: Some(self.upsampler),
             candidates: self.candidates,
             format: parameters.format as i32,
-            jpeg_quality: parameters.jpeg_quality,
+            jpeg_quality: parameters.quality_of(ImageFormat::Jpeg),
+            webp_quality: parameters.quality_of(ImageFormat::Webp),
+            output_size: parameters.output_size(),
             preview_every,
             return_tensors: self.return_embeddings,
             prior_mode: self.prior_mode as i32,
@@ -88,7 +95,9 @@ impl Extras {
             decoder: Some(self.decoder),
             upsampler: Some(self.upsampler),
             format: parameters.format as i32,
-            jpeg_quality: parameters.jpeg_quality,
+            jpeg_quality: parameters.quality_of(ImageFormat::Jpeg),
+            webp_quality: parameters.quality_of(ImageFormat::Webp),
+            output_size: parameters.output_size(),
             preview_every: 0,
             return_tensors: self.return_embeddings,
         }
@@ -98,11 +107,13 @@ impl Extras {
 /// The decoder's options. Only DDIM has an eta, so that an eta asks for DDIM.
 fn decoder(fields: &mut Fields) -> Result<SamplingOptions, ApiError> {
     let eta = fields.number("eta")?;
+    let unclamped = fields.flag("unclamped_epsilon")?;
     let sampler = if eta.is_some() { Sampler::Ddim } else { Sampler::Unspecified };
     Ok(SamplingOptions {
         steps: fields.count("steps")?,
         guidance_scale: fields.number("guidance")?,
         sampler: sampler as i32,
         eta,
+        clamped_epsilon: unclamped.then_some(false),
     })
 }

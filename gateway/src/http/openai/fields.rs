@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 use super::error::ApiError;
 use super::names::shortened;
+use crate::http::near::near;
 
 /// The parameters that were not taken yet.
 #[derive(Debug, Default)]
@@ -16,6 +17,8 @@ pub(super) struct Fields {
     files: BTreeMap<String, Vec<Bytes>>,
     /// A form has text alone: its numbers are read, and empty text is as good as absent.
     form: bool,
+    /// Every parameter that was asked for so far, for hints.
+    known: Vec<String>,
 }
 
 impl Fields {
@@ -43,26 +46,36 @@ impl Fields {
         self.files.entry(name.to_owned()).or_default().push(file);
     }
 
-    /// The one file of this name.
-    pub(super) fn file(&mut self, name: &str) -> Result<Option<Bytes>, ApiError> {
-        if self.values.contains_key(name) {
+    /// The files of this name.
+    pub(super) fn files(&mut self, name: &str) -> Result<Vec<Bytes>, ApiError> {
+        if self.take(name).is_some() {
             return Err(ApiError::value(
                 name,
                 "must be a file of the form, as curl's -F name=@picture.png sends it",
             ));
         }
-        let mut files = self.files.remove(name).unwrap_or_default();
+        Ok(self.files.remove(name).unwrap_or_default())
+    }
+
+    /// The one file of this name.
+    pub(super) fn file(&mut self, name: &str) -> Result<Option<Bytes>, ApiError> {
+        let mut files = self.files(name)?;
         match files.len() {
             0 | 1 => Ok(files.pop()),
-            count => {
-                Err(ApiError::unsupported(name, format!("{count} pictures, this model takes one; send one")))
-            }
+            count => Err(ApiError::several(name, count)),
         }
+    }
+
+    fn take(&mut self, name: &str) -> Option<Value> {
+        if !self.known.iter().any(|known| known == name) {
+            self.known.push(name.to_owned());
+        }
+        self.values.remove(name)
     }
 
     /// A text.
     pub(super) fn text(&mut self, name: &str) -> Result<Option<String>, ApiError> {
-        match self.values.remove(name) {
+        match self.take(name) {
             None => Ok(None),
             Some(Value::String(text)) => Ok(Some(text)),
             Some(other) => Err(ApiError::value(name, format!("{} where a text must be", kind(&other)))),
@@ -88,9 +101,13 @@ impl Fields {
         })
     }
 
-    /// A whole number.
-    pub(super) fn whole(&mut self, name: &str) -> Result<Option<u64>, ApiError> {
-        self.parsed(name, Value::as_u64, "a whole number, 0 or more")
+    /// A seed. None: any; where `or_any`, -1 says so too, as other servers have it.
+    pub(super) fn seed(&mut self, name: &str, or_any: bool) -> Result<Option<u64>, ApiError> {
+        let seed = |value: &Value| match value.as_i64() {
+            Some(-1) if or_any => Some(None),
+            _ => value.as_u64().map(Some),
+        };
+        Ok(self.parsed(name, seed, "a whole number, 0 or more")?.flatten())
     }
 
     /// A small whole number.
@@ -121,7 +138,7 @@ impl Fields {
         read: impl Fn(&Value) -> Option<T>,
         expected: &str,
     ) -> Result<Option<T>, ApiError> {
-        let Some(value) = self.values.remove(name) else { return Ok(None) };
+        let Some(value) = self.take(name) else { return Ok(None) };
         let value = match value {
             Value::String(text) if self.form && text.is_empty() => return Ok(None),
             Value::String(text) if self.form => serde_json::from_str(&text).unwrap_or(Value::String(text)),
@@ -133,12 +150,12 @@ impl Fields {
 
     /// A value of any kind.
     pub(super) fn any(&mut self, name: &str) -> Option<Value> {
-        self.values.remove(name)
+        self.take(name)
     }
 
     /// Drops a parameter that may be anything, unread.
     pub(super) fn ignore(&mut self, name: &str) {
-        self.values.remove(name);
+        self.take(name);
     }
 
     /// Refuses a parameter of the official API that can't be honoured, also as `name[member]`.
@@ -157,7 +174,7 @@ impl Fields {
     /// Holds when nothing is left over.
     pub(super) fn finish(self) -> Result<(), ApiError> {
         match self.values.keys().chain(self.files.keys()).next() {
-            Some(name) => Err(ApiError::unknown(&shortened(name))),
+            Some(name) => Err(ApiError::unknown(&shortened(name), near(name, &self.known).as_deref())),
             None => Ok(()),
         }
     }

@@ -22,15 +22,14 @@ pub(super) async fn generate(State(api): State<Api>, request: Request) -> Result
     respond(&api, wanted, Endpoint::Generations, news).await
 }
 
-/// Reads the request and hands it to the gateway. Its share of the memory for uploads is free again afterwards.
+/// Reads the request and hands it to the gateway.
 async fn begin(api: &Api, request: Request) -> Result<(Wanted, News), ApiError> {
     let (parts, body) = request.into_parts();
     expect_json(&parts.headers)?;
-    let share = api.settings().uploads.share();
-    let mut fields = Upload::new(body, MAX_BODY, &share).json().await?;
+    let mut fields = Upload::new(body, MAX_BODY).json().await?;
     let prompt = fields.text("prompt")?.ok_or_else(|| ApiError::missing("prompt"))?;
-    let parameters = Parameters::take(&mut fields, Endpoint::Generations)?;
-    let extras = Extras::take(&mut fields, Endpoint::Generations)?;
+    let parameters = Parameters::take(&mut fields, Endpoint::Generations, api.settings().strict)?;
+    let extras = Extras::take(&mut fields, Endpoint::Generations, api.settings().strict)?;
     fields.finish()?;
 
     let context = RequestContext::of(&parts.extensions);
@@ -49,7 +48,10 @@ pub(super) async fn settle(
     extras: &Extras,
 ) -> Result<u32, ApiError> {
     api.check_model(parameters.model.as_deref())?;
-    if let Some(size) = parameters.size {
+    // Any other size is drawn at the model's own and resized.
+    if api.settings().strict
+        && let Some(size) = parameters.size
+    {
         check_size(api, context, size).await?;
     }
     let steps = match (parameters.partial_images, extras.decoder.steps) {
@@ -86,7 +88,7 @@ pub(super) async fn respond(
     news: News,
 ) -> Result<Response, ApiError> {
     match wanted.parameters.stream {
-        true => events::respond(wanted, endpoint, news).await,
+        true => Ok(events::respond(wanted, endpoint, news)),
         false => answer::respond(api, &wanted, news).await,
     }
 }

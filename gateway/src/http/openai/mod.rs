@@ -4,7 +4,6 @@
 mod answer;
 mod api;
 mod body;
-mod budget;
 mod edits;
 mod embedded;
 mod error;
@@ -25,18 +24,20 @@ use axum::Router;
 use axum::extract::OriginalUri;
 use axum::http::Method;
 use axum::routing::{get, post};
-use unclip_service::{Error, Transport};
+use unclip_service::{Transport, guess_path};
 
 use crate::HttpArgs;
+use crate::http::Public;
 use api::Api;
 use error::ApiError;
 
+/// The paths that have one spelling.
+pub(super) const PATHS: [&str; 4] =
+    ["/v1/images/generations", "/v1/images/edits", "/v1/images/variations", "/v1/models"];
+
 /// The routes below `/v1`.
-///
-/// # Errors
-/// A flag whose value can't be used.
-pub(super) fn routes(gateway: &Transport, args: &HttpArgs) -> Result<Router, Error> {
-    Ok(Router::new()
+pub(super) fn routes(gateway: &Transport, public: &Public, args: &HttpArgs) -> Router {
+    Router::new()
         .route("/images/generations", post(generations::generate))
         .route("/images/edits", post(edits::edit))
         .route("/images/variations", post(variations::vary))
@@ -45,12 +46,14 @@ pub(super) fn routes(gateway: &Transport, args: &HttpArgs) -> Result<Router, Err
         .route("/models/{*name}", get(models::retrieve))
         .fallback(unknown_route)
         .method_not_allowed_fallback(wrong_method)
-        .with_state(Api::new(gateway.clone(), args)?))
+        .with_state(Api::new(gateway.clone(), public, args))
 }
 
 async fn unknown_route(method: Method, OriginalUri(uri): OriginalUri) -> ApiError {
     let path = names::shortened(uri.path());
-    ApiError::not_found(format!("there is no {method} {path}; docs/api.md lists what there is"))
+    let meant = guess_path(uri.path(), &PATHS).map(|meant| format!("did you mean {meant}? "));
+    let meant = meant.unwrap_or_default();
+    ApiError::not_found(format!("there is no {method} {path}; {meant}docs/api.md lists what there is"))
 }
 
 async fn wrong_method(method: Method, OriginalUri(uri): OriginalUri) -> ApiError {

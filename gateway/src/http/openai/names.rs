@@ -4,22 +4,26 @@
 const SHOWN: usize = 64;
 
 /// The gateway's fields that have another name here. What is not listed keeps its name.
-const RENAMED: [(&str, &str); 11] = [
+const RENAMED: [(&str, &str); 15] = [
     ("image_embedding.shape", "image_embedding"),
     ("prior.steps", "prior_steps"),
     ("prior.guidance_scale", "prior_guidance"),
     ("decoder.steps", "steps"),
     ("decoder.guidance_scale", "guidance"),
     ("decoder.eta", "eta"),
+    ("decoder.clamped_epsilon", "unclamped_epsilon"),
     ("upsampler.steps", "upsampler_steps"),
     ("latent.image", "image"),
     ("jpeg_quality", "output_compression"),
+    ("webp_quality", "output_compression"),
+    ("output_size.width", "size"),
+    ("output_size.height", "size"),
     ("format", "output_format"),
     ("preview_every", "partial_images"),
 ];
 
 /// Parameters that keep the gateway's name.
-const SAME: [&str; 10] = [
+const SAME: [&str; 11] = [
     "prompt",
     "negative_prompt",
     "n",
@@ -27,13 +31,16 @@ const SAME: [&str; 10] = [
     "candidates",
     "image",
     "mask",
+    "mask_mode",
     "prior_mode",
     "resample",
     "image_embedding",
 ];
 
-/// Splits the gateway's message about a field, `field: problem`, and names the field as it is named here.
+/// Splits the gateway's message about a field, `field: problem`, and names the field as it is named here. What a stage says of a
+/// field comes with the stage's name before it.
 pub(super) fn of_field(message: &str) -> Option<(String, &str)> {
+    let message = message.strip_prefix("prior: ").unwrap_or(message);
     let (field, problem) = message.split_once(": ")?;
     let field =
         ["generation.", "options."].iter().find_map(|parent| field.strip_prefix(parent)).unwrap_or(field);

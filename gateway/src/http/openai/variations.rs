@@ -2,6 +2,7 @@
 
 use axum::extract::{Request, State};
 use axum::response::Response;
+use bytes::Bytes;
 use unclip_pictures::MAX_BYTES;
 use unclip_proto::v1::latent::Source;
 use unclip_proto::v1::{Latent, VaryImageRequest};
@@ -12,6 +13,7 @@ use super::api::Api;
 use super::body::{Upload, expect_form};
 use super::error::ApiError;
 use super::extras::Extras;
+use super::fields::Fields;
 use super::generations::{respond, settle};
 use super::news::{News, news};
 use super::parameters::{Endpoint, Parameters};
@@ -25,22 +27,31 @@ pub(super) async fn vary(State(api): State<Api>, request: Request) -> Result<Res
     respond(&api, wanted, Endpoint::Variations, news).await
 }
 
-/// Reads the request and hands it to the gateway. Its share of the memory for uploads is free again afterwards.
+/// The first file of `image`, and how many there are.
+pub(super) fn first_file(fields: &mut Fields) -> Result<(Bytes, usize), ApiError> {
+    let images = fields.files("image")?;
+    let count = images.len();
+    let first = images.into_iter().next().ok_or_else(|| ApiError::missing("image"))?;
+    Ok((first, count))
+}
+
+/// Reads the request and hands it to the gateway.
 async fn begin(api: &Api, request: Request) -> Result<(Wanted, News), ApiError> {
     let (parts, body) = request.into_parts();
     let boundary = expect_form(&parts.headers)?;
-    let share = api.settings().uploads.share();
-    let mut fields = Upload::new(body, MAX_BODY, &share).form(boundary).await?;
-    let image = fields.file("image")?.ok_or_else(|| ApiError::missing("image"))?;
-    let parameters = Parameters::take(&mut fields, Endpoint::Variations)?;
-    let extras = Extras::take(&mut fields, Endpoint::Variations)?;
+    let mut fields = Upload::new(body, MAX_BODY).form(boundary).await?;
+    let strict = api.settings().strict;
+    let (image, count) = first_file(&mut fields)?;
+    let mut parameters = Parameters::take(&mut fields, Endpoint::Variations, strict)?;
+    parameters.ignore_others("image", count, strict)?;
+    let extras = Extras::take(&mut fields, Endpoint::Variations, strict)?;
     fields.finish()?;
 
     let context = RequestContext::of(&parts.extensions);
     let wanted = Wanted::new(api, &parts, parameters, extras.return_embeddings)?;
     settle(api, &context, &wanted.parameters, &extras).await?;
     let message = VaryImageRequest {
-        latent: Some(Latent { source: Some(Source::Image(image)), x_t: None }),
+        latent: Some(Latent { source: Some(Source::Image(image)), ..Default::default() }),
         n: wanted.parameters.n,
         options: Some(extras.drawing(&wanted.parameters)),
     };

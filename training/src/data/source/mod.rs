@@ -5,6 +5,7 @@ mod emojibase;
 mod folder;
 mod iconify;
 mod json;
+mod names;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,6 +14,7 @@ pub use emoji::{EMOJI_SETS, read_emoji_sets};
 pub use emojibase::Emojibase;
 pub use folder::read_folder;
 pub use iconify::IconSet;
+pub use names::add_names;
 
 use super::attribution::Attribution;
 use super::store::Style;

@@ -1,0 +1,45 @@
+//! Ctrl-C and SIGTERM: a file that is being written is finished first, and nothing half-written stays.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use signal_hook::low_level::emulate_default_handler;
+
+/// Held while a file is being written.
+static WRITING: Mutex<()> = Mutex::new(());
+
+/// Delays the end that a signal brings while the guard lives.
+pub(super) fn whole_file() -> MutexGuard<'static, ()> {
+    WRITING.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// From now on a first signal ends the program between two files, a second one at once.
+///
+/// # Errors
+/// The system gives no handler or no thread.
+pub(crate) fn end_between_files() -> std::io::Result<()> {
+    let mut signals = Signals::new([SIGINT, SIGTERM])?;
+    let listen = move || {
+        for (count, signal) in signals.forever().enumerate() {
+            // The file's disk may hang, so that the second signal must not wait too.
+            let patient = (count == 0).then(|| std::thread::Builder::new().spawn(move || end(signal)));
+            if !matches!(patient, Some(Ok(_))) {
+                die(signal);
+            }
+        }
+    };
+    std::thread::Builder::new().name("signals".to_owned()).spawn(listen).map(drop)
+}
+
+fn end(signal: i32) {
+    let _writing = whole_file();
+    die(signal);
+}
+
+/// Ends as if nobody had listened, so that a shell sees a program that was interrupted.
+fn die(signal: i32) {
+    if emulate_default_handler(signal).is_err() {
+        std::process::exit(128 + signal);
+    }
+}
