@@ -17,6 +17,10 @@ use unclip_stage::{BundleArgs, DeviceArgs, EngineArgs, NetworkArgs, OnnxRuntimeA
 use crate::import::import_if_needed;
 use crate::local::{LocalArgs, services};
 
+/// Flags of models in this process; what is elsewhere has its own.
+const LOCAL: [&str; 8] =
+    ["threads", "device", "dtype", "max_batch", "max_active", "max_queue", "batch_invariant", "onnxruntime"];
+
 /// Where the models are.
 #[derive(Debug, clap::Args)]
 #[command(group = ArgGroup::new("where").required(true).args(["bundle", "endpoint"]))]
@@ -25,7 +29,7 @@ pub(crate) struct ConnectionArgs {
     #[arg(long, env = "UNCLIP_BUNDLE", value_name = "DIR")]
     bundle: Option<PathBuf>,
     /// Address of a gateway to ask instead, as http://HOST:PORT. It goes before UNCLIP_BUNDLE
-    #[arg(long, value_parser = server_url, value_name = "URL")]
+    #[arg(long, value_parser = server_url, value_name = "URL", conflicts_with_all = LOCAL)]
     endpoint: Option<String>,
     /// Threads of one operation on the CPU. Absent: one per core
     #[arg(long, env = "UNCLIP_THREADS", value_name = "N")]

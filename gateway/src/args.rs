@@ -71,9 +71,9 @@ pub struct CacheArgs {
     /// How long an entry lives, in seconds
     #[arg(long, env = "UNCLIP_CACHE_TTL_SECONDS", default_value_t = 86_400, value_name = "SECONDS")]
     pub cache_ttl_seconds: u64,
-    /// Redis that all gateways share, as redis://USER:PASSWORD@HOST:PORT/DB; rediss:// for TLS, redis-sentinel:// and
-    /// redis-cluster:// with several hosts. Absent: none. With a password in it set the variable, since a flag can be read
-    /// in the list of processes
+    /// Redis that all gateways share, as redis://HOST:PORT/DB, with USER:PASSWORD@ before the host where it asks for them;
+    /// rediss:// for TLS, redis-sentinel:// and redis-cluster:// with several hosts. Absent: none. A URL with credentials
+    /// leaves the list of processes at once; in a shell's history it stays, so set the variable
     #[arg(long, env = "UNCLIP_REDIS", value_parser = redis_url, value_name = "URL")]
     pub redis: Option<String>,
     /// Certificates of the authorities that may sign Redis's own, in PEM format. Absent: those that the system trusts

@@ -1,6 +1,7 @@
 //! How a request's pictures come into a stage whose queue is full. A request is refused as long as the stage has taken nothing
 //! of it; from then on its pictures wait for their places, so that nothing drawn is thrown away because the rest has to wait.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{Mutex, Notify, Semaphore};
@@ -39,14 +40,21 @@ impl Default for WaitingRoom {
 /// A request's way into one stage.
 #[derive(Debug, Default)]
 pub(crate) struct Entrance {
-    taken: Mutex<bool>,
+    /// Held while the request's first call is made.
+    first: Mutex<()>,
+    taken: AtomicBool,
     left: Notify,
 }
 
 impl Entrance {
     /// The way into a stage that continues what another began.
     pub(crate) fn open() -> Self {
-        Self { taken: Mutex::new(true), ..Self::default() }
+        Self { taken: AtomicBool::new(true), ..Self::default() }
+    }
+
+    /// From now on calls wait, whether or not the first one was taken.
+    pub(crate) fn promise(&self) {
+        self.taken.store(true, Ordering::Relaxed);
     }
 
     /// Makes a call. The request's first one goes alone and decides whether the request is taken; later ones wait.
@@ -75,18 +83,23 @@ impl Entrance {
         }
     }
 
-    /// The call of the first picture, if this is it.
+    /// The call of the first picture, if this is it. None where it has to wait.
     async fn first<T, F>(&self, call: impl Fn() -> F) -> Result<Option<T>, Error>
     where
         F: Future<Output = Result<T, Error>>,
     {
-        let mut taken = self.taken.lock().await;
-        if *taken {
+        let _first = self.first.lock().await;
+        if self.taken.load(Ordering::Relaxed) {
             return Ok(None);
         }
-        let entered = call().await?;
-        *taken = true;
-        Ok(Some(entered))
+        match call().await {
+            Ok(entered) => {
+                self.promise();
+                Ok(Some(entered))
+            }
+            Err(error) if error.code == Code::ResourceExhausted && self.taken.load(Ordering::Relaxed) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// A picture of the request has left the stage.
@@ -98,7 +111,7 @@ impl Entrance {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::atomic::AtomicUsize;
 
     use futures::future::try_join_all;
 
@@ -142,6 +155,22 @@ mod tests {
         assert_eq!((error.code, asked.into_inner()), (Code::ResourceExhausted, 1));
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn what_is_promised_waits() {
+        let entrance = Entrance::default();
+        let asked = AtomicUsize::new(0);
+        let call = || async {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            match asked.fetch_add(1, Ordering::Relaxed) {
+                0..3 => Err(full()),
+                _ => Ok(()),
+            }
+        };
+        let room = WaitingRoom::default();
+        let (entered, ()) = tokio::join!(entrance.enter(&room, call), async { entrance.promise() });
+        entered.unwrap();
+    }
+
     #[test]
     fn a_hint_is_for_all_pictures_and_no_client_gives_up_at_once() {
         let hint = |millis, pictures| {
@@ -149,7 +178,8 @@ mod tests {
             hint_for(pictures, one).retry_after.unwrap().as_millis()
         };
         assert_eq!((hint(100, 1), hint(500, 8), hint(30_000, 16)), (1_000, 4_000, 60_000));
-        assert_eq!(hint_for(4, Error::new(Code::Unavailable, "gone")).retry_after, None);
+        let gone = Error::new(Code::Unavailable, "gone");
+        assert_eq!(hint_for(4, gone.clone()).retry_after, gone.retry_after, "a lost stage is not a full one");
     }
 
     #[tokio::test(start_paused = true)]

@@ -40,6 +40,11 @@ impl Ways {
         self.begun.notify_one();
     }
 
+    /// The client is told that it will be drawn: from now on the decoder is waited for.
+    pub(crate) fn promise(&self) {
+        self.decoder.promise();
+    }
+
     /// Resolves when the decoder has taken the request.
     pub(crate) async fn begun(&self) {
         self.begun.notified().await;

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use unclip_gateway::{CacheArgs, Gateway, HttpArgs, RequestArgs, StageArgs};
-use unclip_service::{PictureArgs, ServerArgs, Services, exit, listen_address, parse};
+use unclip_service::{PictureArgs, ServerArgs, Services, exit, listen_address, parse, settle_environment};
 
 /// Gateway of unclip: captions in, pictures out. It needs the addresses of the stages.
 #[derive(Debug, Parser)]
@@ -29,6 +29,7 @@ struct Args {
 }
 
 fn main() -> ExitCode {
+    settle_environment();
     exit(run(parse()))
 }
 

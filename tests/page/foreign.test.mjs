@@ -1,7 +1,7 @@
 /** What a page of another site can do to a server on the user's own machine, in a real browser: nothing. */
 import assert from "node:assert/strict";
 import { createServer } from "node:http";
-import { after, before, test } from "node:test";
+import { after, afterEach, before, beforeEach, test } from "node:test";
 import { launch, PATIENCE, URL_OF_PAGE } from "./browser.mjs";
 
 /** Whether the server was started with `--allow-origin *`. */
@@ -17,9 +17,15 @@ before(async () => {
   browser = await launch([`--host-resolver-rules=MAP ${SITE} 127.0.0.1`]);
   site = createServer((_, response) => response.setHeader("content-type", "text/html").end("<title>foreign</title>"));
   await new Promise((ready) => site.listen(0, "127.0.0.1", ready));
+});
+
+// A page each: one that submitted a form is still on its way to the answer.
+beforeEach(async () => {
   page = await browser.newPage();
   page.setDefaultTimeout(PATIENCE);
 });
+
+afterEach(() => page.close());
 
 after(async () => {
   await browser.close();

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use tokio::io::{AsyncReadExt as _, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 
 /// Gives each new connection to the first replica that takes it.
 pub struct Balancer {
@@ -18,6 +18,8 @@ struct State {
     replicas: Vec<SocketAddr>,
     /// Connections to drop as soon as they have brought something.
     losses: u32,
+    /// Connections that are open.
+    open: JoinSet<()>,
 }
 
 impl Balancer {
@@ -25,7 +27,7 @@ impl Balancer {
     pub async fn start(replicas: &[SocketAddr]) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
-        let state = Arc::new(Mutex::new(State { replicas: replicas.to_vec(), losses: 0 }));
+        let state = Arc::new(Mutex::new(State { replicas: replicas.to_vec(), losses: 0, open: JoinSet::new() }));
         let accepting = tokio::spawn(accept(listener, state.clone()));
         Self { address, state, accepting }
     }
@@ -40,10 +42,12 @@ impl Balancer {
         self.state.lock().unwrap().replicas = replicas.to_vec();
     }
 
-    /// Breaks so many of the next connections, once they have brought something: what a replica does that dies with a request
-    /// that it has not read.
+    /// Breaks all connections, and so many of the next ones once they have brought something: what a replica does that dies
+    /// with a request that it has not read.
     pub fn lose(&self, connections: u32) {
-        self.state.lock().unwrap().losses = connections;
+        let mut state = self.state.lock().unwrap();
+        state.losses = connections;
+        state.open.abort_all();
     }
 }
 
@@ -55,7 +59,8 @@ impl Drop for Balancer {
 
 async fn accept(listener: TcpListener, state: Arc<Mutex<State>>) {
     while let Ok((client, _)) = listener.accept().await {
-        tokio::spawn(pass(client, state.clone()));
+        let passing = pass(client, state.clone());
+        state.lock().unwrap().open.spawn(passing);
     }
 }
 

@@ -155,6 +155,12 @@ impl Server {
         Metrics::scrape(self.metrics)
     }
 
+    /// What a list of processes shows of it.
+    pub fn title(&self) -> String {
+        let title = std::fs::read(format!("/proc/{}/cmdline", self.child.id())).unwrap();
+        String::from_utf8_lossy(&title).replace('\0', " ")
+    }
+
     /// The most memory that it has held so far, in bytes.
     ///
     /// # Panics

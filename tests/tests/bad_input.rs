@@ -335,7 +335,10 @@ async fn gateway() {
         (|r| r.negative_prompt = "é".repeat(32_001), "negative_prompt: 32001 characters, at most 32000"),
         (|r| r.n = Some(0), "n: 0 is out of range, it must be from 1 to 16"),
         (|r| r.n = Some(1000), "n: 1000 is out of range, it must be from 1 to 16"),
-        (|r| r.seed = Some(u64::MAX), "seed: 18446744073709551615 is out of range"),
+        (
+            |r| (r.seed, r.n) = (Some(u64::MAX), Some(2)),
+            "seed: 18446744073709551615 is out of range, it must be from 0 to 18446744073709551614",
+        ),
         (|r| r.candidates = Some(9), "candidates: 9 is out of range, it must be from 1 to 8"),
         (|r| r.format = 99, "format: 99 is no image format"),
         (|r| r.preview_every = u32::MAX, "preview_every: 4294967295 is out of range"),

@@ -176,7 +176,7 @@ fn schedules_that_can_not_run_are_found_at_import() {
             "decoder_scheduler",
             "num_train_timesteps",
             json!(4_294_967_295_u32),
-            "is 4294967295; must be 1 to 10000",
+            "is 4294967295; it must be 1 to 10000",
         ),
         ("super_res_scheduler", "num_train_timesteps", json!(-1), "num_train_timesteps: invalid value"),
         (

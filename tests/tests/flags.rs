@@ -66,12 +66,14 @@ fn blank_variables_are_unset_in_every_program() {
 
 #[test]
 fn a_flag_goes_before_the_variable_of_another() {
-    let environment = [("UNCLIP_BUNDLE", "no/such/bundle")];
+    let environment = [("UNCLIP_BUNDLE", "no/such/bundle"), ("UNCLIP_DEVICE", "cuda:7")];
     let asked = ["generate", "--prompt", "x", "--endpoint", "http://127.0.0.1:1"];
     run("unclip", &environment, &asked).assert_failed(&["http://127.0.0.1:1 can't be reached"]);
     run("unclip", &environment, &asked[..3]).assert_failed(&["no/such/bundle"]);
     let both = [&asked[..], &["--bundle", "b"]].concat();
     run("unclip", &environment, &both).assert_failed(&["cannot be used with"]);
+    let local = [&asked[..], &["--threads", "2"]].concat();
+    run("unclip", &environment, &local).assert_failed(&["--endpoint <URL>' cannot be used with", "--threads"]);
 }
 
 #[test]
@@ -126,7 +128,7 @@ fn names_are_listened_at() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn passwords_are_not_logged() {
+async fn passwords_are_in_no_log_and_no_process_title() {
     let (cluster, folder) = (Cluster::shared("tiny").await, scratch());
     // A Redis that knows no such user, and a place where nobody listens.
     let known = cluster.redis.url().replace("redis://", "redis://me:hunter2@");
@@ -137,6 +139,8 @@ async fn passwords_are_not_logged() {
         assert_eq!(code, Some(0), "{errors}");
         gateway.logged(&["Redis"]).await;
         assert!(!gateway.has_logged("hunter2"));
+        let title = gateway.title();
+        assert!(title.contains("--redis=$UNCLIP_REDIS") && !title.contains("hunter2"), "{title}");
     }
 }
 

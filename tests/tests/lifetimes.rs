@@ -70,7 +70,12 @@ async fn stages_stop_when_the_gateways_client_leaves() {
     let cluster = Cluster::start("tiny", &CPU).await;
     let good = Inputs::new(&cluster.text_encoder).await.generate;
     for (stage, server, engine, request) in [
-        (Stage::Prior, &cluster.prior, "prior", GenerateImageRequest { prior: MANY, ..good.clone() }),
+        (
+            Stage::Prior,
+            &cluster.prior,
+            "prior",
+            GenerateImageRequest { prior: MANY, candidates: Some(8), ..good.clone() },
+        ),
         (Stage::Decoder, &cluster.decoder, "decoder", GenerateImageRequest { decoder: MANY, ..good }),
     ] {
         let mut client = UnclipServiceClient::new(cluster.gateway.channel());
@@ -171,10 +176,11 @@ async fn a_gateway_tells_deadlines_of_busy_and_of_hung_stages() {
             assert_deadline(&format!("hung {name}, {which} gateway"), Err::<(), _>(status));
         }
     }
+    // What is known is told, whoever hangs.
     let (client, origin) = bare(&fresh);
     let mut client = UnclipServiceClient::with_origin(client, origin);
-    let result = client.list_models(with_timeout(ListModelsRequest {}, "300m")).await;
-    assert_deadline("ListModels of hung stages", result);
+    let models = client.list_models(with_timeout(ListModelsRequest {}, "300m")).await.unwrap();
+    assert_eq!(models.into_inner().models.len(), 5);
 }
 
 /// Starts a program, opens a stream that never ends by itself, sends the signal, and checks how the program ends.

@@ -283,14 +283,19 @@ async fn work_ends_when_the_client_hangs_up() {
 #[tokio::test]
 async fn a_stage_that_is_gone_is_told_with_a_time_to_come_again() {
     let mut cluster = Cluster::start("tiny", &CPU).await;
-    cluster.upsampler.kill();
-    for stream in [false, true] {
+    let refused = |cluster: &Cluster, stage: &str, stream: bool| {
         let request =
             json!({"prompt": "a red fox", "steps": 2, "prior_steps": 2, "stream": stream}).to_string();
         let answer = send(&cluster.gateway, GENERATIONS, &[JSON], request.as_bytes());
-        assert_refused(&answer, (503, None, "unavailable", "the upsampler can't be reached"));
+        assert_refused(&answer, (503, None, "unavailable", &format!("the {stage} can't be reached")));
         assert_eq!(answer.header("retry-after"), Some("1"));
-    }
+    };
+    cluster.upsampler.kill();
+    refused(&cluster, "upsampler", false);
+    // A stream's head waits for the decoder.
+    cluster.decoder.kill();
+    refused(&cluster, "decoder", false);
+    refused(&cluster, "decoder", true);
 }
 
 #[tokio::test]

@@ -7,7 +7,9 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use image::{ImageFormat, Rgb, RgbImage};
-use unclip_tests::{Array, Cluster, Run, command_in, gradient, pipe, run_in, scratch, send_signal, wait_for};
+use unclip_tests::{
+    Array, Cluster, Run, command_in, gradient, pipe, repository, run_in, scratch, send_signal, wait_for,
+};
 
 const QUICK: [&str; 4] = ["--decoder-steps", "2", "--upsampler-steps", "2"];
 
@@ -264,6 +266,22 @@ async fn a_picture_is_on_disk_when_it_is_finished() {
             None => assert!(name.ends_with(".json") && read(place, &name).ends_with(b"}\n"), "{name}"),
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_interrupted_import_leaves_nothing() {
+    let folder = scratch();
+    let place = folder.path();
+    let checkpoint = repository().join("models/emoji").display().to_string();
+    let mut command = command_in(place, "unclip", &["import", &checkpoint, "-o", "bundle"]);
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    wait_for("a folder in the making", async || names(place).first().map(drop)).await;
+    send_signal(child.id(), "INT");
+    let status = wait_for("the end", async || child.try_wait().unwrap()).await;
+    assert_eq!(status.signal(), Some(2));
+    // It may have been done already: then it is whole.
+    let whole = place.join("bundle/unclip.json").exists();
+    assert_eq!(names(place), if whole { vec!["bundle"] } else { vec![] });
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -13,6 +13,8 @@ use unclip_bundle::{Bundle, BundleError, Manifest, NewFolder, Stage};
 
 pub(crate) use abilities::{Ability, abilities};
 
+use crate::output::Unfinished;
+
 /// What an import found and made.
 pub(crate) struct Imported {
     pub(crate) manifest: Manifest,
@@ -78,6 +80,7 @@ fn prepare(bundle: &Bundle) -> anyhow::Result<Manifest> {
 /// Lays the bundle at `to`: under another name until it is whole.
 fn lay(bundle: &Bundle, to: &Path) -> anyhow::Result<Manifest> {
     let folder = NewFolder::begin(to)?;
+    let _unfinished = Unfinished::folder(folder.path());
     copy::copy(bundle, folder.path())?;
     let copied = Bundle::open(folder.path())?.with_variant(bundle.variant().map(str::to_owned));
     let manifest = prepare(&copied)?;

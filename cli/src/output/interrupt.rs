@@ -1,5 +1,6 @@
 //! Ctrl-C and SIGTERM: a file that is being written is finished first, and nothing half-written stays.
 
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -8,6 +9,35 @@ use signal_hook::low_level::emulate_default_handler;
 
 /// Held while a file is being written.
 static WRITING: Mutex<()> = Mutex::new(());
+
+/// A folder in the making, which no signal must leave behind.
+static UNFINISHED: Mutex<Option<PathBuf>> = Mutex::new(None);
+
+/// While it lives, a signal removes a folder that is in the making.
+pub(crate) struct Unfinished;
+
+impl Unfinished {
+    /// Begins with the folder at `path`. There is one at a time.
+    pub(crate) fn folder(path: &Path) -> Self {
+        *UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner) = Some(path.to_path_buf());
+        Self
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        *UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}
+
+/// Removes the folder while another thread may still write into it.
+fn remove_unfinished() {
+    const TRIES: usize = 8;
+    let path = UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner).take();
+    if let Some(path) = path {
+        let _ = (0..TRIES).find(|_| std::fs::remove_dir_all(&path).is_ok());
+    }
+}
 
 /// Delays the end that a signal brings while the guard lives.
 pub(super) fn whole_file() -> MutexGuard<'static, ()> {
@@ -34,6 +64,7 @@ pub(crate) fn end_between_files() -> std::io::Result<()> {
 
 fn end(signal: i32) {
     let _writing = whole_file();
+    remove_unfinished();
     die(signal);
 }
 

@@ -5,7 +5,7 @@ mod interrupt;
 mod plan;
 
 pub(crate) use self::files::{free_name, is_dash, path_of, with_suffix, write};
-pub(crate) use self::interrupt::end_between_files;
+pub(crate) use self::interrupt::{Unfinished, end_between_files};
 pub(crate) use self::plan::{Kind, Plan};
 
 use std::io::Write as _;

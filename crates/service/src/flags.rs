@@ -9,6 +9,7 @@
 use std::collections::HashSet;
 use std::error::Error as _;
 use std::ffi::{OsStr, OsString};
+use std::io::Write as _;
 use std::process::exit;
 
 use clap::builder::Resettable;
@@ -38,7 +39,6 @@ struct Refusal {
 }
 
 impl Refusal {
-    #[expect(clippy::print_stderr, reason = "the last words of a program")]
     fn exit(self) -> ! {
         let text = self.text();
         match self.rest {
@@ -46,7 +46,9 @@ impl Refusal {
             Some(error) if self.problems.is_empty() && text == error.render().to_string().trim_end() => {
                 error.exit()
             }
-            _ => eprintln!("{text}"),
+            _ => {
+                let _ = writeln!(std::io::stderr(), "{text}");
+            }
         }
         exit(USAGE)
     }

@@ -49,6 +49,8 @@ impl TelemetryArgs {
         let logs = tracing_subscriber::fmt()
             .with_env_filter(filter)
             .with_ansi(std::io::stderr().is_terminal())
+            // Told where they happen: where nobody reads the log any more, that would be a panic.
+            .log_internal_errors(false)
             .with_writer(RedactedStderr);
         match self.log_format {
             LogFormat::Text => logs.try_init(),

@@ -23,8 +23,9 @@ use crate::events::Events;
 pub(crate) type EventStream<M> = Pin<Box<dyn Stream<Item = Result<M, Status>> + Send>>;
 
 /// How long the answer's head waits until the decoder has taken the request. A refusal before it has a status of its own, which
-/// clients retry by; after it there is only the stream's end.
-const HEAD_WAITS: Duration = Duration::from_secs(15);
+/// clients retry by; after it there is only the stream's end, so that from then on a full decoder is waited for. Longer, and
+/// nobody would see a slow prior's progress.
+const HEAD_WAITS: Duration = Duration::from_secs(1);
 
 /// Streams the events of `work`, and at the end what `last` makes of its result. When the client goes away or the deadline
 /// passes, `work` is dropped, down to the stages.
@@ -56,7 +57,10 @@ where
     let early = tokio::select! {
         early = &mut ended => Some(early.ok().transpose()?),
         () = ways.begun() => None,
-        () = tokio::time::sleep(HEAD_WAITS) => None,
+        () = tokio::time::sleep(HEAD_WAITS) => {
+            ways.promise();
+            None
+        }
     };
     let end = async {
         let end = match early {

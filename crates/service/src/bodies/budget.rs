@@ -7,9 +7,7 @@ use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use metrics::gauge;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Sleep, sleep};
-use tokio_util::sync::PollSemaphore;
 
 use crate::metric_names;
 
@@ -22,19 +20,19 @@ const TICK: Duration = Duration::from_millis(200);
 /// Where there is no room, a body that brings fewer bytes per second than this has to go.
 const SLOW: usize = 64 << 10;
 
-/// For how long a client has to be slow until that counts.
+/// For how long a body has to be slow, or stuck, until that counts.
 const SLOW_FOR: Duration = Duration::from_secs(1);
 
-/// The bytes that all bodies may hold.
+/// The bytes that all bodies may hold. Who holds least is given room first: a small request gets in beside large ones.
 #[derive(Debug)]
 pub(crate) struct Budget {
     limit: usize,
-    bytes: Arc<Semaphore>,
     shares: Mutex<Shares>,
 }
 
 #[derive(Debug, Default)]
 struct Shares {
+    free: usize,
     known: HashMap<u64, Held>,
     next: u64,
 }
@@ -43,10 +41,21 @@ struct Shares {
 #[derive(Debug, Default)]
 struct Held {
     bytes: usize,
-    /// Since when it waits for its client, and how many bytes came since. None while it is at work.
-    slow: Option<(Instant, usize)>,
+    waits: Waits,
     is_evicted: bool,
     waker: Option<Waker>,
+}
+
+/// What a body waits for.
+#[derive(Clone, Copy, Debug, Default)]
+enum Waits {
+    /// Nothing: it is at work.
+    #[default]
+    No,
+    /// Its client, since then, and so many bytes came since.
+    Client(Instant, usize),
+    /// Room, since then.
+    Room(Instant),
 }
 
 /// Why there is no memory for a body.
@@ -63,14 +72,12 @@ pub(crate) enum NoRoom {
 pub(crate) struct Share {
     budget: Arc<Budget>,
     key: u64,
-    permit: Mutex<Option<OwnedSemaphorePermit>>,
 }
 
 impl Budget {
     /// A budget of so many bytes.
     pub(crate) fn new(limit: usize) -> Arc<Self> {
-        let bytes = Arc::new(Semaphore::new(limit.min(Semaphore::MAX_PERMITS)));
-        Arc::new(Self { limit, bytes, shares: Mutex::default() })
+        Arc::new(Self { limit, shares: Mutex::new(Shares { free: limit, ..Default::default() }) })
     }
 
     /// The share of one body, empty at first.
@@ -79,17 +86,7 @@ impl Budget {
         let key = shares.next;
         shares.next += 1;
         shares.known.insert(key, Held::default());
-        Arc::new(Share { budget: Arc::clone(self), key, permit: Mutex::default() })
-    }
-
-    /// Ends the body that holds most of those whose clients are slow, for the one that asks.
-    fn make_room(&self, asking: u64) {
-        let mut shares = self.lock();
-        let slow = shares.known.iter_mut().filter(|(key, held)| **key != asking && held.is_slow());
-        if let Some((_, held)) = slow.max_by_key(|(_, held)| held.bytes) {
-            held.is_evicted = true;
-            held.waker.take().into_iter().for_each(Waker::wake);
-        }
+        Arc::new(Share { budget: Arc::clone(self), key })
     }
 
     fn lock(&self) -> MutexGuard<'_, Shares> {
@@ -97,74 +94,108 @@ impl Budget {
     }
 }
 
+impl Shares {
+    /// Gives a body so many bytes, unless there are not as many or another body goes first.
+    fn take(&mut self, key: u64, bytes: usize) -> bool {
+        let own = self.held(key);
+        let is_first = self.first_in_line().is_none_or(|first| first == key || own < self.held(first));
+        if !is_first || self.free < bytes {
+            return false;
+        }
+        self.free -= bytes;
+        if let Some(own) = self.known.get_mut(&key) {
+            own.bytes += bytes;
+            own.waits = Waits::No;
+        }
+        self.wake_first();
+        true
+    }
+
+    fn held(&self, key: u64) -> usize {
+        self.known.get(&key).map_or(0, |held| held.bytes)
+    }
+
+    /// Of those that wait for room the one that holds least; the oldest of several.
+    fn first_in_line(&self) -> Option<u64> {
+        let waiting = self.known.iter().filter(|(_, held)| matches!(held.waits, Waits::Room(_)));
+        waiting.min_by_key(|(key, held)| (held.bytes, **key)).map(|(key, _)| *key)
+    }
+
+    fn wake_first(&mut self) {
+        let first = self.first_in_line().and_then(|first| self.known.get_mut(&first));
+        first.and_then(|held| held.waker.take()).into_iter().for_each(Waker::wake);
+    }
+
+    /// Ends, for the body that asks, the one that holds most of those that don't get on.
+    fn make_room(&mut self, asking: u64) {
+        let own = self.held(asking);
+        let stuck = self.known.iter_mut().filter(|(key, held)| **key != asking && held.is_stuck(own));
+        if let Some((_, held)) = stuck.max_by_key(|(_, held)| held.bytes) {
+            held.is_evicted = true;
+            held.waker.take().into_iter().for_each(Waker::wake);
+        }
+    }
+}
+
 impl Held {
-    fn is_slow(&self) -> bool {
-        let is_slow = |(since, bytes): (Instant, usize)| {
-            let elapsed = since.elapsed();
-            elapsed >= SLOW_FOR && (bytes as f64) < elapsed.as_secs_f64() * SLOW as f64
+    /// Whether its client is slow, or it waits for room itself and holds more than `asking` does.
+    fn is_stuck(&self, asking: usize) -> bool {
+        let is_stuck = match self.waits {
+            Waits::No => false,
+            Waits::Client(since, bytes) => {
+                let elapsed = since.elapsed();
+                elapsed >= SLOW_FOR && (bytes as f64) < elapsed.as_secs_f64() * SLOW as f64
+            }
+            Waits::Room(since) => since.elapsed() >= SLOW_FOR && self.bytes > asking,
         };
-        self.bytes > 0 && !self.is_evicted && self.slow.is_some_and(is_slow)
+        is_stuck && self.bytes > 0 && !self.is_evicted
     }
 }
 
 impl Share {
     /// The body waits for its client since `since`; so many bytes came since then.
     pub(crate) fn waits(&self, since: Instant, bytes: usize, waker: &Waker) {
-        self.held(|held| {
-            held.slow = Some((since, bytes));
+        self.wait(Waits::Client(since, bytes), waker);
+    }
+
+    fn wait(&self, waits: Waits, waker: &Waker) {
+        if let Some(held) = self.budget.lock().known.get_mut(&self.key) {
+            held.waits = waits;
             held.waker = Some(waker.clone());
-        });
+        }
     }
 
     /// The body is complete, or at work.
     pub(crate) fn works(&self) {
-        self.held(|held| held.slow = None);
+        if let Some(held) = self.budget.lock().known.get_mut(&self.key) {
+            held.waits = Waits::No;
+        }
     }
 
     /// Whether another body needs the room.
     pub(crate) fn is_evicted(&self) -> bool {
-        let mut evicted = false;
-        self.held(|held| evicted = held.is_evicted);
-        evicted
-    }
-
-    fn held(&self, change: impl FnOnce(&mut Held)) {
-        if let Some(held) = self.budget.lock().known.get_mut(&self.key) {
-            change(held);
-        }
-    }
-
-    fn add(&self, permit: OwnedSemaphorePermit) {
-        let bytes = permit.num_permits();
-        let mut own = self.permit.lock().unwrap_or_else(PoisonError::into_inner);
-        match own.as_mut() {
-            Some(own) => own.merge(permit),
-            None => *own = Some(permit),
-        }
-        self.held(|held| held.bytes += bytes);
-        gauge!(metric_names::UPLOAD_BYTES).increment(bytes as f64);
+        self.budget.lock().known.get(&self.key).is_some_and(|held| held.is_evicted)
     }
 }
 
 impl Drop for Share {
     fn drop(&mut self) {
-        let held = self.budget.lock().known.remove(&self.key);
-        gauge!(metric_names::UPLOAD_BYTES).decrement(held.map_or(0, |held| held.bytes) as f64);
+        let mut shares = self.budget.lock();
+        let bytes = shares.known.remove(&self.key).map_or(0, |held| held.bytes);
+        shares.free += bytes;
+        shares.wake_first();
+        gauge!(metric_names::UPLOAD_BYTES).decrement(bytes as f64);
     }
 }
 
 /// A share that wants more.
+#[derive(Default)]
 pub(crate) struct Growth {
-    semaphore: PollSemaphore,
-    /// While it waits: until when, and when it looks for room again.
+    /// While it waits: since when, and when it looks for room again.
     waiting: Option<(Instant, Pin<Box<Sleep>>)>,
 }
 
 impl Growth {
-    pub(crate) fn of(share: &Share) -> Self {
-        Self { semaphore: PollSemaphore::new(Arc::clone(&share.budget.bytes)), waiting: None }
-    }
-
     /// Takes so many bytes, waiting for room if need be.
     pub(crate) fn poll(
         &mut self,
@@ -172,26 +203,24 @@ impl Growth {
         share: &Share,
         bytes: usize,
     ) -> Poll<Result<(), NoRoom>> {
-        let mut held = 0;
-        share.held(|own| held = own.bytes);
         let budget = &share.budget;
-        let permits = u32::try_from(bytes).ok().filter(|_| held.saturating_add(bytes) <= budget.limit);
-        let Some(permits) = permits else { return Poll::Ready(Err(NoRoom::Ever(budget.limit))) };
-        if let Poll::Ready(permit) = self.semaphore.poll_acquire_many(context, permits) {
-            self.waiting = None;
-            // It is never closed.
-            return Poll::Ready(permit.map(|permit| share.add(permit)).ok_or(NoRoom::Now));
+        if budget.lock().held(share.key).saturating_add(bytes) > budget.limit {
+            return Poll::Ready(Err(NoRoom::Ever(budget.limit)));
         }
         loop {
-            let (until, tick) = self.waiting.get_or_insert_with(|| {
-                budget.make_room(share.key);
-                (Instant::now() + PATIENCE, Box::pin(sleep(TICK)))
-            });
+            if budget.lock().take(share.key, bytes) {
+                self.waiting = None;
+                gauge!(metric_names::UPLOAD_BYTES).increment(bytes as f64);
+                return Poll::Ready(Ok(()));
+            }
+            let (since, tick) =
+                self.waiting.get_or_insert_with(|| (Instant::now(), Box::pin(sleep(Duration::ZERO))));
+            share.wait(Waits::Room(*since), context.waker());
             ready!(tick.as_mut().poll(context));
-            if Instant::now() >= *until {
+            if since.elapsed() >= PATIENCE {
                 return Poll::Ready(Err(NoRoom::Now));
             }
-            budget.make_room(share.key);
+            budget.lock().make_room(share.key);
             tick.as_mut().reset(Instant::now() + TICK);
         }
     }
@@ -206,7 +235,7 @@ mod tests {
     use super::*;
 
     async fn grow(share: &Share, bytes: usize) -> Result<(), NoRoom> {
-        let mut growth = Growth::of(share);
+        let mut growth = Growth::default();
         poll_fn(|context| growth.poll(context, share, bytes)).await
     }
 
@@ -221,9 +250,9 @@ mod tests {
         assert_eq!(grow(&first, usize::MAX).await, Err(NoRoom::Ever(100)));
         drop(first);
         grow(&second, 60).await.unwrap();
-        assert_eq!(budget.bytes.available_permits(), 0);
+        assert_eq!(budget.lock().free, 0);
         drop(second);
-        assert_eq!(budget.bytes.available_permits(), 100);
+        assert_eq!(budget.lock().free, 100);
     }
 
     #[tokio::test(start_paused = true)]
@@ -244,6 +273,56 @@ mod tests {
             drop(large);
         });
         granted.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_holds_least_goes_first() {
+        let budget = Budget::new(100);
+        let [large, small, done] = [40, 10, 50].map(|bytes| {
+            let share = budget.share();
+            grow(&share, bytes).now_or_never().unwrap().unwrap();
+            share
+        });
+        let order = Mutex::new(Vec::new());
+        let turn = async |name, share: &Share| {
+            grow(share, 30).await.unwrap();
+            order.lock().unwrap().push(name);
+        };
+        tokio::join!(turn("large", &large), turn("small", &small), async {
+            sleep(Duration::from_millis(500)).await;
+            drop(done);
+        }, async {
+            // The large one does not get in before the small one is gone.
+            sleep(Duration::from_millis(900)).await;
+            assert_eq!(*order.lock().unwrap(), ["small"]);
+            budget.lock().free += 100;
+            budget.lock().wake_first();
+        });
+        assert_eq!(*order.lock().unwrap(), ["small", "large"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn bodies_that_wait_for_one_another_don_t_shut_the_door() {
+        let budget = Budget::new(100);
+        let [first, second] = [60, 40].map(|bytes| {
+            let share = budget.share();
+            grow(&share, bytes).now_or_never().unwrap().unwrap();
+            share
+        });
+        let start = Instant::now();
+        let small = budget.share();
+        let stuck = async |share: Arc<Share>| {
+            let mut growth = Growth::default();
+            let ends = poll_fn(|context| match share.is_evicted() {
+                true => Poll::Ready(true),
+                false => growth.poll(context, &share, 30).map(|_| false),
+            });
+            ends.await
+        };
+        let (first, _, small) = tokio::join!(stuck(first), stuck(second), grow(&small, 5));
+        small.unwrap();
+        assert!(first, "the largest one makes room");
+        assert!(start.elapsed() < 2 * SLOW_FOR);
     }
 
     #[tokio::test(start_paused = true)]

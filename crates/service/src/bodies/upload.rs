@@ -62,7 +62,7 @@ impl Upload {
             is_complete: inner.is_end_stream(),
             inner,
             pace,
-            growth: Growth::of(&terms.share),
+            growth: Growth::default(),
             arrived: None,
             waiting: None,
             timer: Box::pin(sleep_until(Instant::now())),
@@ -72,7 +72,7 @@ impl Upload {
     }
 
     fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Result<Option<Frame<Bytes>>, BoxError>> {
-        if self.terms.share.is_evicted() && !self.is_complete {
+        if self.terms.share.is_evicted() && (!self.is_complete || self.arrived.is_some()) {
             return Poll::Ready(Err(self.fail(Fault::evicted())));
         }
         if self.arrived.is_none() {

@@ -61,10 +61,12 @@ pub fn guess<'a, S: AsRef<str>>(path: &str, known: &'a [S]) -> Option<&'a str> {
     if path.is_empty() {
         return None;
     }
-    // A root that is missing, doubled or another one: /images/generations, /v1/v1/models.
+    // A root or a package that is missing, doubled or another one: /images/generations, /v1/v1/models, /UnclipService/Mix.
     let is_tail = |one: &&&str| {
         let lower = one.to_ascii_lowercase();
-        path.ends_with(&lower) || lower.ends_with(&path) && path.len() > 1
+        let bare = path.trim_start_matches('/');
+        let before = lower.strip_suffix(bare).filter(|_| !bare.is_empty());
+        path.ends_with(&lower) || before.is_some_and(|before| before.ends_with(['/', '.']))
     };
     let tail = known.iter().filter(is_tail).min_by_key(|one| one.len().abs_diff(path.len()));
     let same_end = |one: &&&str| {
@@ -142,6 +144,7 @@ mod tests {
             ("/v1/image/edits/", Some(known[1])),
             ("/models", Some(known[2])),
             ("/unclip.v1.UnclipService/generateimage", Some(known[4])),
+            ("/UnclipService/GenerateImage", Some(known[4])),
             ("/favicon.ico", None),
             ("/", None),
             ("/wp-login.php", None),

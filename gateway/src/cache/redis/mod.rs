@@ -13,7 +13,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use redis::{Cmd, FromRedisValue, SetExpiry, SetOptions};
-use unclip_service::Error;
+use unclip_service::{Error, secret};
 
 use self::address::Address;
 use self::breaker::{Breaker, Permit};
@@ -58,7 +58,8 @@ impl RedisConfig {
 
 /// Reads a flag's value: refuses a URL that leads to no Redis.
 pub(crate) fn redis_url(text: &str) -> Result<String, String> {
-    Address::parse(text).map(|_| text.to_owned()).map_err(|error| error.message)
+    let url = secret(text);
+    Address::parse(&url).map(|_| url.clone()).map_err(|error| error.message)
 }
 
 /// The URL may hold a password, so it is left out.
