@@ -1,0 +1,70 @@
+# What `check` and `train` share: the unpacked kit and the libraries of this machine's torch. Sourced, with $kit as the kit's folder.
+
+fail() { echo "$(basename "$0"): $*" >&2; exit 1; }
+
+# Unpacks the kit once, into memory where that is a file system: disks of new machines are slow at first.
+unpack() {
+    local home
+    home="$( [ -w /dev/shm ] && echo /dev/shm || echo "${TMPDIR:-/tmp}")/unclip-gpu-$(id -u)"
+    home="${KIT_HOME:-$home}"
+    if [ ! -e "$home/done" ] || [ "$kit/kit.tar.xz" -nt "$home/done" ]; then
+        rm -rf "$home"
+        mkdir -p "$home/work"
+        untar "$kit/kit.tar.xz" "$home"
+        touch "$home/done"
+    fi
+    cd "$home"
+}
+
+# The libraries of Python's torch in the place of those that the programs were built with. They are linked for the CPU: only the
+# preload makes libtorch know a GPU.
+use_torch() {
+    local libraries folder
+    libraries="$(python3 -c 'import importlib.util, os; print(os.path.join(os.path.dirname(importlib.util.find_spec("torch").origin), "lib"))')"
+    for folder in "$libraries" "$libraries"/../../nvidia/*/lib; do
+        [ ! -d "$folder" ] || LD_LIBRARY_PATH="${LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}$(realpath "$folder")"
+    done
+    export LD_LIBRARY_PATH OMP_WAIT_POLICY=PASSIVE
+    export UNCLIP_ONNXRUNTIME="$PWD/lib/libonnxruntime.so" PYTHONPATH="$PWD/python${PYTHONPATH:+:$PYTHONPATH}"
+    # For the programs alone: Python would load it twice.
+    export KIT_PRELOAD=""
+    [ ! -e "$libraries/libtorch_cuda.so" ] || KIT_PRELOAD="$libraries/libtorch_cuda.so"
+}
+
+# Runs one of the kit's programs.
+program() {
+    local name="$1"
+    shift
+    LD_PRELOAD="$KIT_PRELOAD" "bin/$name" "$@"
+}
+
+# The store of pictures of a side, drawn once, and its path. The sets are those that training/configs/h100 names.
+store() {
+    local side="$1" sets=twemoji,fluent-emoji-flat,noto
+    [ "$side" -gt 64 ] || sets="$sets,fluent-emoji"
+    (
+        flock 9
+        if [ ! -e "work/$side.unclipds" ]; then
+            (
+                flock 8
+                [ -d work/packages ] || {
+                    mkdir -p work/packages.partial
+                    untar "$kit/packages.tar.xz" work/packages.partial
+                    mv work/packages.partial work/packages
+                }
+            ) 8>work/packages.lock
+            LD_PRELOAD="" bin/train data --packages work/packages --names training/configs/names.txt --sets "$sets" \
+                --side "$side" --out "work/$side.unclipds" >&2
+        fi
+    ) 9>"work/$side.lock"
+    echo "work/$side.unclipds"
+}
+
+# Unpacks a .tar.xz; Python's own can where there is no xz.
+untar() {
+    if command -v xz >/dev/null; then
+        tar --extract --xz --touch --file "$1" --directory "$2"
+    else
+        python3 -m tarfile --extract "$1" "$2"
+    fi
+}
