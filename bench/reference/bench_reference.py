@@ -14,12 +14,15 @@ import json
 import sys
 import time
 from functools import lru_cache
+from importlib.util import find_spec
 from pathlib import Path
 
 import diffusers
 import torch
 from diffusers import UNet2DConditionModel
 
+# With it weights are not drawn before they are read, which takes long for large networks.
+HAS_ACCELERATE = find_spec("accelerate") is not None
 DTYPES = {"f32": torch.float32, "bf16": torch.bfloat16, "f16": torch.float16}
 
 
@@ -44,7 +47,7 @@ class Worker:
         self.options = options
         self.dtype = DTYPES[options.dtype]
         model = UNet2DConditionModel.from_pretrained(
-            options.bundle / "decoder", torch_dtype=self.dtype, low_cpu_mem_usage=False
+            options.bundle / "decoder", torch_dtype=self.dtype, low_cpu_mem_usage=HAS_ACCELERATE
         )
         self.model = model.eval().to(options.device)
         if options.channels_last:

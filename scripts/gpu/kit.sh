@@ -2,16 +2,23 @@
 
 fail() { echo "$(basename "$0"): $*" >&2; exit 1; }
 
-# Unpacks the kit once, into memory where that is a file system: disks of new machines are slow at first.
+# Where the kit is unpacked: in memory where there is room, since disks of new machines are slow at first.
+home() {
+    local room
+    room="$(df --output=avail --block-size=1G /dev/shm 2>/dev/null | tail -n 1 | tr -d ' ')"
+    [ "${room:-0}" -ge 16 ] && [ -w /dev/shm ] && echo /dev/shm || echo "${TMPDIR:-/tmp}"
+}
+
+# Unpacks the kit, unless this very kit is there already with what it has drawn, and goes there.
 unpack() {
-    local home
-    home="$( [ -w /dev/shm ] && echo /dev/shm || echo "${TMPDIR:-/tmp}")/unclip-gpu-$(id -u)"
-    home="${KIT_HOME:-$home}"
-    if [ ! -e "$home/done" ] || [ "$kit/kit.tar.xz" -nt "$home/done" ]; then
+    local home mark
+    home="${KIT_HOME:-$(home)/unclip-gpu-$(id -u)}"
+    mark="$(cksum <"$kit/kit.tar.xz")"
+    if [ "$(cat "$home/done" 2>/dev/null)" != "$mark" ]; then
         rm -rf "$home"
         mkdir -p "$home/work"
         untar "$kit/kit.tar.xz" "$home"
-        touch "$home/done"
+        echo "$mark" >"$home/done"
     fi
     cd "$home"
 }
@@ -24,7 +31,7 @@ use_torch() {
     for folder in "$libraries" "$libraries"/../../nvidia/*/lib; do
         [ ! -d "$folder" ] || LD_LIBRARY_PATH="${LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}$(realpath "$folder")"
     done
-    export LD_LIBRARY_PATH OMP_WAIT_POLICY=PASSIVE
+    export LD_LIBRARY_PATH OMP_WAIT_POLICY=PASSIVE NO_COLOR=1
     export UNCLIP_ONNXRUNTIME="$PWD/lib/libonnxruntime.so" PYTHONPATH="$PWD/python${PYTHONPATH:+:$PYTHONPATH}"
     # For the programs alone: Python would load it twice.
     export KIT_PRELOAD=""

@@ -30,7 +30,7 @@ class Part:
     """A part that runs: its findings come as lines of JSON, what it says of itself goes to a log."""
 
     def __init__(self, name: str, options: argparse.Namespace, until: float):
-        self.name, self.began, self.until = name, time.time(), until
+        self.name, self.began, self.until, self.ended = name, time.time(), until, 0.0
         self.findings = Path("work") / f"{name}.jsonl"
         self.log = Path("work") / f"{name}.log"
         command = [sys.executable, "-m", f"checks.{name}", "--device", options.device, "--until", str(until)]
@@ -46,6 +46,8 @@ class Part:
     def state(self) -> dict:
         """What there is of it so far."""
         code = self.process.poll()
+        if code is not None and not self.ended:
+            self.ended = time.time()
         ended = "runs" if code is None else "ended" if code == 0 else f"failed with {code}"
         rows = []
         for line in self.findings.read_text().splitlines():
@@ -53,7 +55,7 @@ class Part:
                 rows.append(json.loads(line))
             except ValueError:
                 rows.append({"what": line[:200]})
-        state = {"state": ended, "seconds": round(time.time() - self.began, 1), "findings": rows}
+        state = {"state": ended, "seconds": round((self.ended or time.time()) - self.began, 1), "findings": rows}
         if code not in (None, 0):
             state["log"] = self.log.read_text(errors="replace")[-3000:]
         return state
@@ -71,10 +73,7 @@ def main() -> None:
             running = any(part.process.poll() is None for part in parts)
             for part in parts:
                 part.end()
-                seconds = report.get(part.name, {}).get("seconds")
                 report[part.name] = part.state()
-                if part.process.poll() is not None and seconds and report[part.name]["state"] != "runs":
-                    report[part.name]["seconds"] = min(seconds + 1, report[part.name]["seconds"])
             write(options.out, report)
             if not running:
                 break

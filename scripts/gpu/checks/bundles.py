@@ -18,7 +18,7 @@ def main() -> None:
         words = [sys.executable, "reference/make_bench_bundle.py", "work/bench", "--sizes", size]
         words += ["--device", options.device, "--dtype", "f16" if options.device != "cpu" else "f32"]
         run = subprocess.run(words, capture_output=True, text=True, timeout=left(options))
-        found(size=size, seconds=time.time() - began, says=(run.stdout + run.stderr)[-200:].strip())
+        found(size=size, seconds=time.time() - began, says=(run.stdout or run.stderr)[-200:].strip())
 
 
 if __name__ == "__main__":

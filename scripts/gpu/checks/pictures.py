@@ -5,6 +5,7 @@ import base64
 import io
 import json
 import time
+import urllib.error
 import urllib.request
 from pathlib import Path
 
@@ -41,8 +42,11 @@ class Server:
         url = f"http://127.0.0.1:{self.port}/api/unclip.v1.UnclipService/{method}"
         body = json.dumps(request).encode()
         request = urllib.request.Request(url, body, {"content-type": "application/json"})
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            return [json.loads(line) for line in answer if line.strip()]
+        try:
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                return [json.loads(line) for line in answer if line.strip()]
+        except urllib.error.HTTPError as error:
+            raise OSError(error.read().decode(errors="replace")[:300]) from error
 
     def images(self, method: str, request: dict) -> list[dict]:
         """The pictures of an answer, in order."""
@@ -87,48 +91,72 @@ def options(case: dict) -> dict:
     }
 
 
-def works(server: Server) -> dict[str, np.ndarray]:
-    """What a server makes of every kind of request, pictures by name."""
-    goldens = Path("fixtures") / server.fixture / "goldens"
-    cases = {case["name"]: case for case in json.loads((goldens / "cases.json").read_text())}
-    request = options(cases["two_images"])
-    made: dict[str, np.ndarray] = {}
-    drawn = server.images("GenerateImage", request | {"n": 2})
-    made["generate"] = np.stack([pixels(image) for image in drawn])
-    reference = load_file(goldens / "case_two_images.safetensors")["image"]
-    values = np.concatenate([tensor(image["tensors"]["image"]) for image in drawn])
-    made["diffusers"] = np.abs(values - reference.reshape(-1)) * 255
-    many = server.images("GenerateImage", request | {"n": 4})
-    alone = server.images("GenerateImage", request | {"seed": request["seed"] + 3, "n": 1})[0]
-    made["batch"] = np.abs(tensor(many[3]["tensors"]["image"]) - tensor(alone["tensors"]["image"])) * 255
-    file = drawn[0]["image"]
-    draw = {"seed": 3, "decoder": {"steps": 6}, "upsampler": {"steps": 3}}
-    for image in server.images("VaryImage", {"latent": {"image": file}, "n": 1, "options": draw}):
-        made["vary"] = pixels(image)
-    for image in server.images("ReconstructImage", {"latent": {"image": file}, "options": draw}):
-        made["reconstruct"] = pixels(image)
-    hole = Image.open(io.BytesIO(base64.b64decode(file))).convert("RGBA")
-    hole.paste((0, 0, 0, 0), (0, 0, hole.width // 2, hole.height))
-    edited = io.BytesIO()
-    hole.save(edited, "png")
-    edit = request | {"n": 1, "image": base64.b64encode(edited.getvalue()).decode(), "resample": 2}
-    edit.pop("returnTensors")
-    for image in server.images("EditImage", edit):
-        made["edit"] = pixels(image)
-    return made
+class Works:
+    """What a server makes of each kind of request, the same for all servers: arrays by what they are compared with."""
+
+    def __init__(self, server: Server, drawn: str | None):
+        goldens = Path("fixtures") / server.fixture / "goldens"
+        cases = {case["name"]: case for case in json.loads((goldens / "cases.json").read_text())}
+        self.server, self.request = server, options(cases["two_images"])
+        self.reference = load_file(goldens / "case_two_images.safetensors")["image"].reshape(-1)
+        # Whatever is made out of a picture is made out of the same one everywhere.
+        self.file = drawn or ""
+        self.draw = {"seed": 3, "decoder": {"steps": 6}, "upsampler": {"steps": 3}}
+
+    def generate(self) -> dict[str, np.ndarray]:
+        """Two pictures, for the CPU's and for diffusers'."""
+        drawn = self.server.images("GenerateImage", self.request | {"n": 2})
+        self.file = self.file or drawn[0]["image"]
+        values = np.concatenate([tensor(image["tensors"]["image"]) for image in drawn])
+        off = (values - self.reference) * 255
+        return {"generate": np.stack([pixels(image) for image in drawn]), "diffusers' run in f32": off}
+
+    def batch(self) -> dict[str, np.ndarray]:
+        """The last of four, and alone."""
+        many = self.server.images("GenerateImage", self.request | {"n": 4})
+        alone = self.server.images("GenerateImage", self.request | {"seed": self.request["seed"] + 3, "n": 1})
+        one, two = (tensor(image["tensors"]["image"]) for image in (many[3], alone[0]))
+        return {"picture 3 of 4, alone": (one - two) * 255}
+
+    def vary(self) -> dict[str, np.ndarray]:
+        """A variation of a picture."""
+        request = {"latent": {"image": self.file}, "n": 1, "options": self.draw}
+        return {"vary": pixels(self.server.images("VaryImage", request)[0])}
+
+    def invert(self) -> dict[str, np.ndarray]:
+        """A picture's latents; a standard deviation counts as 255."""
+        answer = self.server.call("InvertImage", {"image": self.file, "inversion": {"steps": 10}})
+        found_ = next(message["result"] for message in answer if "result" in message)
+        return {"invert, x_T times 255": tensor(found_["xT"]) * 255.0}
+
+    def edit(self) -> dict[str, np.ndarray]:
+        """A picture, its left half repainted."""
+        hole = Image.open(io.BytesIO(base64.b64decode(self.file))).convert("RGBA")
+        hole.paste((0, 0, 0, 0), (0, 0, hole.width // 2, hole.height))
+        file = io.BytesIO()
+        hole.save(file, "png")
+        request = {key: value for key, value in self.request.items() if key != "returnTensors"}
+        request |= {"n": 1, "image": base64.b64encode(file.getvalue()).decode(), "resample": 2}
+        return {"edit": pixels(self.server.images("EditImage", request)[0])}
+
+    def all(self) -> dict[str, np.ndarray]:
+        """Every kind; what fails is told, and the next one tried."""
+        made: dict[str, np.ndarray] = {}
+        for kind in (self.generate, self.batch, self.vary, self.invert, self.edit):
+            try:
+                made |= kind()
+            except Exception as error:  # noqa: BLE001: the others may still tell something
+                found(bundle=self.server.fixture, on=self.server.name, request=kind.__name__, failed=f"{error!r}"[:400])
+        return made
 
 
 def compare(server: Server, made: dict[str, np.ndarray], expected: dict[str, np.ndarray]) -> None:
     """Findings about one server."""
     for name, value in made.items():
-        if name in ("diffusers", "batch"):
-            what = "diffusers' run in f32" if name == "diffusers" else "picture 3 of 4, alone"
-            apart = {"rmse_of_255": float(np.sqrt((value**2).mean())), "max_of_255": float(value.max())}
-        elif name in expected:
-            what, apart = f"{name}, the CPU's in f32", difference(value, expected[name])
-        else:
-            continue
-        found(bundle=server.fixture, on=server.name, against=what, **apart)
+        is_difference = name.startswith(("diffusers", "picture"))
+        what = name if is_difference else f"{name}: the CPU's in f32"
+        other = np.zeros_like(value) if is_difference else expected.get(name, value)
+        found(bundle=server.fixture, on=server.name, against=what, **difference(value, other))
 
 
 def wait(servers: list[Server], options) -> list[Server]:
@@ -154,7 +182,8 @@ def wait(servers: list[Server], options) -> list[Server]:
 def servers_of(device: str) -> list[Server]:
     """One of each kind, the CPU's first."""
     kinds = [("cpu", "f32", "cpu f32", NO_TF32)]
-    kinds += [(device, dtype, f"{device} {dtype}", NO_TF32 if dtype == "f32" else {}) for dtype in dtypes(device)]
+    kinds += [] if device == "cpu" else [(device, "f32", f"{device} f32", NO_TF32)]
+    kinds += [(device, dtype, f"{device} {dtype}", {}) for dtype in dtypes(device)[1:]]
     kinds += [(device, "f32", f"{device} f32 (TF32)", {})] if device != "cpu" else []
     all_kinds = [(fixture, *kind) for fixture in ("tiny", "varied") for kind in kinds]
     return [
@@ -176,14 +205,12 @@ def main() -> None:
     servers = servers_of(options.device)
     try:
         results: dict[str, dict[str, np.ndarray]] = {}
-        ready = wait(servers, options)
-        for server in sorted(ready, key=lambda server: not server.name.startswith("cpu")):
-            try:
-                made = works(server)
-                results.setdefault(server.fixture, made)
-                compare(server, made, results[server.fixture])
-            except (OSError, RuntimeError, KeyError, ValueError) as error:
-                found(bundle=server.fixture, on=server.name, failed=f"{error!r} {tail(server.log)}")
+        files: dict[str, str] = {}
+        for server in sorted(wait(servers, options), key=lambda server: not server.name.startswith("cpu f32")):
+            works = Works(server, files.get(server.fixture))
+            made = works.all()
+            files.setdefault(server.fixture, works.file)
+            compare(server, made, results.setdefault(server.fixture, made))
     finally:
         for server in servers:
             server.process.kill()

@@ -95,28 +95,31 @@ def measure(running: list[Worker], lanes: int) -> tuple[dict[str, float], dict[s
     return medians, errors, after - before
 
 
-def time_size(size: str, dtype: str, options, compiled: bool = False) -> None:
+def time_size(size: str, dtype: str, running: list[Worker], options) -> None:
     """Findings about one size and dtype."""
-    running = workers(size, dtype, options.device, compiled)
-    for worker in running:
-        worker.thread.join(timeout=left(options))
     for worker in running:
         if worker.error or not worker.ready:
             found(size=size, dtype=dtype, program=worker.name, failed=worker.error or "did not load in time")
     alive = [worker for worker in running if worker.ready and not worker.error]
     one: float | None = None
     for lanes in LANES if options.device != "cpu" else LANES[:2]:
-        if left(options) < 6:
+        if left(options) < 6 or not alive:
             break
         medians, errors, took = measure(alive, lanes)
         own = medians.get("unclip", float("nan"))
         one = one or own
         others = [value for name, value in medians.items() if name != "unclip"]
+        milliseconds = {f"{worker.name}, ms": round(medians.get(worker.name, float("nan")), 3) for worker in running}
         found(
-            size=size, dtype=dtype, lanes=lanes, **{f"{name}, ms": round(medians.get(name, float("nan")), 3) for name in (w.name for w in running)},
-            diffusers_best_over_unclip=min(others, default=float("nan")) / own, unclip_ms_per_lane=own / lanes,
-            throughput_over_one_lane=lanes * one / own, unclip_MiB_more=took,
-        )  # fmt: skip
+            size=size,
+            dtype=dtype,
+            lanes=lanes,
+            **milliseconds,
+            diffusers_best_over_unclip=min(others, default=float("nan")) / own,
+            unclip_ms_per_lane=own / lanes,
+            throughput_over_one_lane=lanes * one / own,
+            unclip_MiB_more=took,
+        )
         for name, error in errors.items():
             found(size=size, dtype=dtype, lanes=lanes, program=name, failed=error)
     found(size=size, dtype=dtype, **{f"{worker.name}, seconds to load": round(worker.ready, 1) for worker in running})
@@ -124,19 +127,28 @@ def time_size(size: str, dtype: str, options, compiled: bool = False) -> None:
         worker.process.kill()
 
 
+def load(plan: list[tuple[str, str]], options) -> list[list[Worker]]:
+    """All workers at once: loading takes longer than measuring. Nothing is measured before the last is there."""
+    running = [workers(size, dtype, options.device, False) for size, dtype in plan]
+    until = time.time() + min(60, left(options) / 2)
+    for worker in (worker for group in running for worker in group):
+        worker.thread.join(timeout=max(0.1, until - time.time()))
+    return running
+
+
 def main() -> None:
     """f16 and bf16 of every size; compiled last, since compiling takes a minute."""
     options = arguments(__doc__)
-    sizes = [size for size in ("cascade", "100m", "karlo") if Path(f"work/bench/{size}/model_index.json").exists()]
+    sizes = [size for size in ("cascade", "karlo", "100m") if Path(f"work/bench/{size}/model_index.json").exists()]
     dtypes = ("f16", "bf16") if options.device != "cpu" else ("bf16",)
-    plan = [(size, dtypes[0], False) for size in sizes] + [(size, dtype, False) for dtype in dtypes[1:] for size in sizes]
-    if options.device != "cpu":
-        plan.append(("100m", "f16", True))
-    for size, dtype, compiled in plan:
-        if left(options) < (60 if compiled else 15):
-            found(size=size, dtype=dtype, compiled=compiled, left_out="no time left")
-            continue
-        time_size(size, dtype, options, compiled)
+    plan = [(size, dtype) for dtype in dtypes for size in sizes]
+    for (size, dtype), running in zip(plan, load(plan, options)):
+        time_size(size, dtype, running, options)
+    if options.device != "cpu" and "100m" in sizes and left(options) > 45:
+        running = workers("100m", "f16", options.device, True)
+        for worker in running:
+            worker.thread.join(timeout=left(options))
+        time_size("100m", "f16", running, options)
 
 
 if __name__ == "__main__":
