@@ -126,7 +126,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let placement = Placement::parse(&device, &dtype)?;
     let _no_gradients = tch::no_grad_guard();
     let worker = Worker::load(Path::new(&bundle), placement)?;
-    reply(&json!({"ready": true, "device": placement.device_name(), "dtype": placement.dtype_name(), "threads": tch::get_num_threads()}))?;
+    reply(
+        &json!({"ready": true, "device": placement.device_name(), "dtype": placement.dtype_name(), "threads": tch::get_num_threads()}),
+    )?;
     for line in stdin().lock().lines() {
         let line = line?;
         if line.trim().is_empty() {

@@ -38,8 +38,11 @@ impl Inputs {
                 Dtype::BOOL => Kind::Bool,
                 other => return Err(format!("{name} is {other:?}").into()),
             };
-            let shape: Vec<i64> =
-                view.shape().iter().map(|size| i64::try_from(*size)).collect::<std::result::Result<_, _>>()?;
+            let shape: Vec<i64> = view
+                .shape()
+                .iter()
+                .map(|size| i64::try_from(*size))
+                .collect::<std::result::Result<_, _>>()?;
             let tensor = Tensor::f_from_data_size(view.data(), &shape, kind)?.to_device(placement.device);
             let kind = if kind == Kind::Float { placement.kind } else { kind };
             tensors.insert(name.clone(), tensor.to_kind(kind));
@@ -96,7 +99,11 @@ fn decoder(network: &UNet2DConditionModel, inputs: &Inputs, kind: Kind) -> Resul
 }
 
 /// `run` on all rows, and row by row.
-fn both(name: &str, inputs: &Inputs, run: impl Fn(&Inputs) -> Result<Tensor>) -> Result<[(String, Tensor); 2]> {
+fn both(
+    name: &str,
+    inputs: &Inputs,
+    run: impl Fn(&Inputs) -> Result<Tensor>,
+) -> Result<[(String, Tensor); 2]> {
     let together = run(inputs)?;
     let alone = (0..together.size()[0]).map(|row| run(&inputs.row(row))).collect::<Result<Vec<_>>>()?;
     Ok([(format!("{name}.out"), together), (format!("{name}.alone"), Tensor::cat(&alone, 0))])
@@ -121,9 +128,8 @@ fn outputs(bundle: &Bundle, inputs: &Inputs, placement: Placement) -> Result<Vec
     }
     if inputs.has("super_res") {
         let net = network(bundle, Component::SuperResFirst, placement, UNet2DModel::new)?;
-        let run = |rows: &Inputs| {
-            Ok(net.forward(rows.get("super_res.sample")?, rows.get("super_res.timesteps")?))
-        };
+        let run =
+            |rows: &Inputs| Ok(net.forward(rows.get("super_res.sample")?, rows.get("super_res.timesteps")?));
         all.extend(both("super_res_first", inputs, run)?);
     }
     Ok(all)

@@ -173,7 +173,8 @@ def main() -> None:
     torch.backends.cudnn.allow_tf32 = False
     torch.set_num_threads(max(1, min(4, (os.cpu_count() or 2) // 4)))
     found(torch=torch.__version__, cuda=str(torch.version.cuda), sees_gpu=torch.cuda.is_available(),
-          gpu=torch.cuda.get_device_name() if torch.cuda.is_available() else "none")  # fmt: skip
+          gpu=torch.cuda.get_device_name() if torch.cuda.is_available() else "none", cores=os.cpu_count(),
+          home=os.getcwd())  # fmt: skip
     fixtures = [(name, Path(f"fixtures/{name}/bundle"), Path(f"fixtures/{name}/goldens/networks.safetensors")) for name in ("tiny", "varied")]
     for name, make in [(entry[0], lambda entry=entry: entry[1:]) for entry in fixtures] + [("cascade", make_cascade)]:
         try:

@@ -11,6 +11,8 @@ from checks.tools import arguments, environment, found, left, tail
 # The decoder and the prior need a CLIP; any will do to see whether they run.
 CLIP = "fixtures/varied/bundle"
 PARTS = {"clip": 64, "decoder": 64, "prior": 64, "upsampler-first": 64, "upsampler": 256}
+# Threads that make batches, of sixteen cores.
+WORKERS = {"clip": 5, "decoder": 5, "prior": 1, "upsampler-first": 3, "upsampler": 3}
 MINUTES = 0.3
 
 
@@ -40,7 +42,7 @@ def begin(part: str, device: str) -> tuple[subprocess.Popen, Path]:
     log = Path(f"work/smoke-{part}.log")
     stage = part.split("-")[0]
     words = ["bin/train", stage, "--config", config(part, device), "--run", f"work/smoke/{part}"]
-    words += ["--store", store(PARTS[part]), "--device", device, "--workers", 2 if device != "cpu" else 1]
+    words += ["--store", store(PARTS[part]), "--device", device, "--workers", WORKERS[part] if device != "cpu" else 1]
     words += ["--within", MINUTES, *(["--clip", CLIP] if stage in ("decoder", "prior") else [])]
     with log.open("w") as file:
         return subprocess.Popen([str(word) for word in words], stdout=file, stderr=file, env=environment()), log
