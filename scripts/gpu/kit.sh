@@ -2,17 +2,29 @@
 
 fail() { echo "$(basename "$0"): $*" >&2; exit 1; }
 
-# Where the kit is unpacked: in memory where there is room, since disks of new machines are slow at first.
+# Where the kit is unpacked: in memory where there is room, since disks of new machines are slow at first. Programs must be
+# allowed to run there, which containers often forbid in /dev/shm.
 home() {
-    local room
-    room="$(df --output=avail --block-size=1G /dev/shm 2>/dev/null | tail -n 1 | tr -d ' ')"
-    [ "${room:-0}" -ge 16 ] && [ -w /dev/shm ] && echo /dev/shm || echo "${TMPDIR:-/tmp}"
+    local folder room trial
+    for folder in /dev/shm "${TMPDIR:-/tmp}" "$kit"; do
+        room="$(df --output=avail --block-size=1G "$folder" 2>/dev/null | tail -n 1 | tr -d ' ')"
+        [ "${room:-0}" -ge 16 ] || continue
+        trial="$folder/unclip-gpu-trial-$$"
+        if cp "$(type -P true)" "$trial" 2>/dev/null && "$trial" 2>/dev/null; then
+            rm -f "$trial"
+            echo "$folder"
+            return
+        fi
+        rm -f "$trial"
+    done
+    fail "no folder with 16 GiB in which programs may run; set KIT_HOME"
 }
 
 # Unpacks the kit, unless this very kit is there already with what it has drawn, and goes there.
 unpack() {
     local home mark
-    home="${KIT_HOME:-$(home)/unclip-gpu-$(id -u)}"
+    home="${KIT_HOME:-}"
+    [ -n "$home" ] || home="$(home)/unclip-gpu-$(id -u)"
     mark="$(cksum <"$kit/kit.tar.xz")"
     if [ "$(cat "$home/done" 2>/dev/null)" != "$mark" ]; then
         rm -rf "$home"
