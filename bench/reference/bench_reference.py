@@ -14,13 +14,16 @@ import json
 import sys
 import time
 from functools import lru_cache
+from importlib.util import find_spec
 from pathlib import Path
 
 import diffusers
 import torch
 from diffusers import UNet2DConditionModel
 
-DTYPES = {"f32": torch.float32, "bf16": torch.bfloat16}
+# With it weights are not drawn before they are read, which takes long for large networks.
+HAS_ACCELERATE = find_spec("accelerate") is not None
+DTYPES = {"f32": torch.float32, "bf16": torch.bfloat16, "f16": torch.float16}
 
 
 def arguments() -> argparse.Namespace:
@@ -32,6 +35,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--tokens", type=int, default=81, help="context tokens: image tokens and text (Karlo: 81)")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--channels-last", action="store_true")
+    parser.add_argument("--compile", action="store_true", help="with torch.compile")
     parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args()
 
@@ -43,12 +47,14 @@ class Worker:
         self.options = options
         self.dtype = DTYPES[options.dtype]
         model = UNet2DConditionModel.from_pretrained(
-            options.bundle / "decoder", torch_dtype=self.dtype, low_cpu_mem_usage=False
+            options.bundle / "decoder", torch_dtype=self.dtype, low_cpu_mem_usage=HAS_ACCELERATE
         )
         self.model = model.eval().to(options.device)
         if options.channels_last:
             self.model = self.model.to(memory_format=torch.channels_last)
-        self.inputs = lru_cache(maxsize=4)(self.make_inputs)
+        if options.compile:
+            self.model = torch.compile(self.model)
+        self.inputs = lru_cache(maxsize=8)(self.make_inputs)
 
     def make_inputs(self, batch: int) -> dict[str, torch.Tensor]:
         """Seeded inputs. Half of the text is masked, and every row has its own timestep, as when serving."""
@@ -60,7 +66,7 @@ class Worker:
         floats = {
             "sample": sample,
             "encoder_hidden_states": torch.randn((batch, tokens, config.cross_attention_dim), generator=rng),
-            "class_labels": torch.randn((batch, config.block_out_channels[0] * 4), generator=rng),
+            "class_labels": torch.randn((batch, config.time_embedding_dim or config.block_out_channels[0] * 4), generator=rng),
         }
         inputs = {name: value.to(self.options.device, self.dtype) for name, value in floats.items()}
         inputs["timestep"] = torch.linspace(999, 1, batch).round().long().to(self.options.device)
@@ -100,6 +106,7 @@ class Worker:
             "threads": torch.get_num_threads(),
             "channels_last": self.options.channels_last,
             "tokens": self.options.tokens,
+            "compiled": self.options.compile,
             "torch": torch.__version__,
             "diffusers": diffusers.__version__,
         }

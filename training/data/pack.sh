@@ -6,7 +6,7 @@ if [ $# -ne 1 ]; then
     echo "usage: $0 FILE.tar.xz" >&2
     exit 2
 fi
-packages="$(dirname "$0")/node_modules"
+packages="${PACKAGES:-$(dirname "$0")/node_modules}"
 if [ ! -d "$packages/emojibase-data" ]; then
     echo "$packages: no packages installed; run npm ci in $(dirname "$0") first" >&2
     exit 1

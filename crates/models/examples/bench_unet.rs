@@ -2,7 +2,7 @@
 //! reference (`bench/reference/bench_reference.py`) in one run, on the same machine.
 //!
 //! ```text
-//! bench_unet BUNDLE [f32|bf16] [THREADS]
+//! bench_unet BUNDLE [f32|bf16|f16] [THREADS] [DEVICE]
 //! {"ready": true, ...}                    printed once, after loading
 //! {"batch": 2, "iters": 5}                read; "warmup" (1 unless told) is optional
 //! {"batch": 2, "seconds": [0.1, ...]}     printed: seconds of each forward pass
@@ -117,15 +117,18 @@ fn reply(value: &Value) -> Result<(), Box<dyn Error>> {
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
-    let bundle = arguments.next().ok_or("usage: bench_unet BUNDLE [f32|bf16] [THREADS]")?;
+    let bundle = arguments.next().ok_or("usage: bench_unet BUNDLE [f32|bf16|f16] [THREADS] [DEVICE]")?;
     let dtype = arguments.next().unwrap_or_else(|| "f32".to_owned());
     if let Some(threads) = arguments.next() {
         set_threads(threads.parse()?);
     }
-    let placement = Placement::parse("cpu", &dtype)?;
+    let device = arguments.next().unwrap_or_else(|| "cpu".to_owned());
+    let placement = Placement::parse(&device, &dtype)?;
     let _no_gradients = tch::no_grad_guard();
     let worker = Worker::load(Path::new(&bundle), placement)?;
-    reply(&json!({"ready": true, "dtype": placement.dtype_name(), "threads": tch::get_num_threads()}))?;
+    reply(
+        &json!({"ready": true, "device": placement.device_name(), "dtype": placement.dtype_name(), "threads": tch::get_num_threads()}),
+    )?;
     for line in stdin().lock().lines() {
         let line = line?;
         if line.trim().is_empty() {

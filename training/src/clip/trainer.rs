@@ -261,6 +261,6 @@ impl Task for ClipTask {
 
 /// Captions of the training sequence, and of every item as it is.
 fn captions(source: &dyn BatchSource, seed: u64) -> Vec<String> {
-    let drawn = (0..CAPTION_BATCHES).flat_map(|step| source.batch(seed ^ BEFORE, step, 256).captions);
+    let drawn = (0..CAPTION_BATCHES).flat_map(|step| source.captions(seed ^ BEFORE, step, 256));
     drawn.collect()
 }

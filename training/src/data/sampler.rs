@@ -116,11 +116,22 @@ impl Sampler {
         batch.reset(size, self.side());
         let mut concepts = HashSet::new();
         for place in 0..size {
-            let draw = step.wrapping_mul(size as u64).wrapping_add(place as u64);
-            let mut draws = Draws::new(seed, draw);
+            let mut draws = Self::draws(seed, step, size, place);
             let item = self.pick(&mut concepts, &mut draws);
             self.add(item, place, batch, &mut draws);
         }
+    }
+
+    /// The captions of [`Sampler::batch`], without painting its pictures.
+    #[must_use]
+    pub fn captions(&self, seed: u64, step: u64, size: usize) -> Vec<String> {
+        let mut concepts = HashSet::new();
+        let one = |place: usize| {
+            let mut draws = Self::draws(seed, step, size, place);
+            let item = self.pick(&mut concepts, &mut draws);
+            self.describe(item, &mut draws).map(|(_, caption)| caption)
+        };
+        (0..size).filter_map(one).collect()
     }
 
     /// The given items of the store, of either split, the n-th varied by draw n of `seed`. With [`Augment::none`] they
@@ -150,11 +161,24 @@ impl Sampler {
         item
     }
 
+    fn draws(seed: u64, step: u64, size: usize, place: usize) -> Draws {
+        Draws::new(seed, step.wrapping_mul(size as u64).wrapping_add(place as u64))
+    }
+
+    /// How an item is shown, and the caption of that.
+    fn describe(&self, index: usize, draws: &mut Draws) -> Option<(Scene, String)> {
+        let item = self.store.item(index)?;
+        let may_tint = |colour| self.may_tint(item, colour);
+        let scene = Scene::draw(item, &self.augment, self.side(), may_tint, draws);
+        let caption = caption(item, &scene, &self.augment, draws);
+        Some((scene, caption))
+    }
+
     fn add(&self, index: usize, place: usize, batch: &mut Batch, draws: &mut Draws) {
         let side = self.side();
         let Some(item) = self.store.item(index) else { return };
-        let scene = Scene::draw(item, &self.augment, side, |colour| self.may_tint(item, colour), draws);
-        batch.captions.push(caption(item, &scene, &self.augment, draws));
+        let Some((scene, caption)) = self.describe(index, draws) else { return };
+        batch.captions.push(caption);
         let pixels = 3 * side * side;
         if let Some(image) = batch.images.get_mut(place * pixels..(place + 1) * pixels) {
             scene.paint(item, side, image);

@@ -22,6 +22,11 @@ pub trait BatchSource: Send + Sync {
     /// Batch number `step` of the sequence `seed`.
     fn batch(&self, seed: u64, step: u64, size: usize) -> Batch;
 
+    /// The captions of [`BatchSource::batch`], which take a fraction of its time where no picture is painted.
+    fn captions(&self, seed: u64, step: u64, size: usize) -> Vec<String> {
+        self.batch(seed, step, size).captions
+    }
+
     /// Up to `limit` of the items, spread over all of them, each once and as it is.
     fn plain(&self, limit: usize) -> Batch;
 }
@@ -37,6 +42,10 @@ impl BatchSource for Sampler {
 
     fn batch(&self, seed: u64, step: u64, size: usize) -> Batch {
         self.batch(seed, step, size)
+    }
+
+    fn captions(&self, seed: u64, step: u64, size: usize) -> Vec<String> {
+        self.captions(seed, step, size)
     }
 
     fn plain(&self, limit: usize) -> Batch {
