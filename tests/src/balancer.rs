@@ -7,6 +7,9 @@ use tokio::io::{AsyncReadExt as _, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 
+/// More bytes than an HTTP/2 client sends before its first request.
+const GREETING: usize = 150;
+
 /// Gives each new connection to the first replica that takes it.
 pub struct Balancer {
     address: SocketAddr,
@@ -16,7 +19,7 @@ pub struct Balancer {
 
 struct State {
     replicas: Vec<SocketAddr>,
-    /// Connections to drop as soon as they have brought something.
+    /// Connections to drop as soon as they have brought a request.
     losses: u32,
     /// Connections that are open.
     open: JoinSet<()>,
@@ -42,7 +45,7 @@ impl Balancer {
         self.state.lock().unwrap().replicas = replicas.to_vec();
     }
 
-    /// Breaks all connections, and so many of the next ones once they have brought something: what a replica does that dies
+    /// Breaks all connections, and so many of the next ones once they have brought a request: what a replica does that dies
     /// with a request that it has not read.
     pub fn lose(&self, connections: u32) {
         let mut state = self.state.lock().unwrap();
@@ -72,7 +75,7 @@ async fn pass(mut client: TcpStream, state: Arc<Mutex<State>>) {
         (state.replicas.clone(), lose)
     };
     if lose {
-        let _ = client.read_u8().await;
+        let _ = client.read_exact(&mut [0; GREETING + 1]).await;
         return;
     }
     for replica in replicas {

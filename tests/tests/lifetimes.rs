@@ -180,7 +180,7 @@ async fn a_gateway_tells_deadlines_of_busy_and_of_hung_stages() {
     let (client, origin) = bare(&fresh);
     let mut client = UnclipServiceClient::with_origin(client, origin);
     let models = client.list_models(with_timeout(ListModelsRequest {}, "300m")).await.unwrap();
-    assert_eq!(models.into_inner().models.len(), 5);
+    assert_eq!(models.into_inner().models.len(), 4);
 }
 
 /// Starts a program, opens a stream that never ends by itself, sends the signal, and checks how the program ends.

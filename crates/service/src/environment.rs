@@ -10,9 +10,13 @@ use crate::shutdown;
 ///
 /// libgomp reads its own when it is loaded, before `main`. Unless OpenMP threads sleep while they wait, every thread that
 /// runs a network keeps a pool that spins between operations, and takes the cores from the pools of the other networks.
-/// ONNX Runtime's keeps it from writing a device id under the user's cache folder and from calling its maker.
-const VARIABLES: [(&str, &str, bool); 2] =
-    [("OMP_WAIT_POLICY", "PASSIVE", true), ("ORT_DISABLE_TELEMETRY", "1", false)];
+/// ONNX Runtime's keeps it from writing a device id under the user's cache folder and from calling its maker. cuDNN would
+/// round the inputs of f32 convolutions to TF32's 10 bits: f32 means f32 here, and TF32 is for those who ask for it.
+const VARIABLES: [(&str, &str, bool); 3] = [
+    ("OMP_WAIT_POLICY", "PASSIVE", true),
+    ("ORT_DISABLE_TELEMETRY", "1", false),
+    ("NVIDIA_TF32_OVERRIDE", "0", true),
+];
 
 /// Flags whose value may hold a password, and the variable that says the same: every user of a machine can read a
 /// process's arguments, its environment only its own.

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 from safetensors.numpy import load_file
 
-from checks.tools import NO_TF32, arguments, dtypes, found, left, start, tail
+from checks.tools import NO_TF32, TF32, arguments, dtypes, found, left, start, tail
 
 FIRST_PORT = 50300
 
@@ -191,7 +191,7 @@ def servers_of(device: str) -> list[Server]:
     kinds = [("cpu", "f32", "cpu f32", NO_TF32)]
     kinds += [] if device == "cpu" else [(device, "f32", f"{device} f32", NO_TF32)]
     kinds += [(device, dtype, f"{device} {dtype}", {}) for dtype in dtypes(device)[1:]]
-    kinds += [(device, "f32", f"{device} f32 (TF32)", {})] if device != "cpu" else []
+    kinds += [(device, "f32", f"{device} f32 (TF32)", TF32)] if device != "cpu" else []
     all_kinds = [(fixture, *kind) for fixture in ("tiny", "varied") for kind in kinds]
     return [
         Server(fixture, on, dtype, FIRST_PORT + index, name, **more)

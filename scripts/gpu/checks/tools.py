@@ -51,3 +51,5 @@ def dtypes(device: str) -> tuple[str, ...]:
 
 # f32 means f32: without this cuDNN rounds a convolution's operands to TF32.
 NO_TF32 = {"NVIDIA_TF32_OVERRIDE": "0"}
+# The servers set the former by themselves.
+TF32 = {"NVIDIA_TF32_OVERRIDE": "1"}
