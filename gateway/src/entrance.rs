@@ -97,7 +97,9 @@ impl Entrance {
                 self.promise();
                 Ok(Some(entered))
             }
-            Err(error) if error.code == Code::ResourceExhausted && self.taken.load(Ordering::Relaxed) => Ok(None),
+            Err(error) if error.code == Code::ResourceExhausted && self.taken.load(Ordering::Relaxed) => {
+                Ok(None)
+            }
             Err(error) => Err(error),
         }
     }

@@ -30,7 +30,8 @@ impl Balancer {
     pub async fn start(replicas: &[SocketAddr]) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
-        let state = Arc::new(Mutex::new(State { replicas: replicas.to_vec(), losses: 0, open: JoinSet::new() }));
+        let state =
+            Arc::new(Mutex::new(State { replicas: replicas.to_vec(), losses: 0, open: JoinSet::new() }));
         let accepting = tokio::spawn(accept(listener, state.clone()));
         Self { address, state, accepting }
     }

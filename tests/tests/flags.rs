@@ -73,7 +73,8 @@ fn a_flag_goes_before_the_variable_of_another() {
     let both = [&asked[..], &["--bundle", "b"]].concat();
     run("unclip", &environment, &both).assert_failed(&["cannot be used with"]);
     let local = [&asked[..], &["--threads", "2"]].concat();
-    run("unclip", &environment, &local).assert_failed(&["--endpoint <URL>' cannot be used with", "--threads"]);
+    run("unclip", &environment, &local)
+        .assert_failed(&["--endpoint <URL>' cannot be used with", "--threads"]);
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! `scripts/gpu/pack`: what travels to a machine with a GPU, and that too much of it is refused.
 
+#![expect(clippy::unwrap_used, reason = "a panic in a test is the report")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

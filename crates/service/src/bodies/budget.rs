@@ -288,16 +288,21 @@ mod tests {
             grow(share, 30).await.unwrap();
             order.lock().unwrap().push(name);
         };
-        tokio::join!(turn("large", &large), turn("small", &small), async {
-            sleep(Duration::from_millis(500)).await;
-            drop(done);
-        }, async {
-            // The large one does not get in before the small one is gone.
-            sleep(Duration::from_millis(900)).await;
-            assert_eq!(*order.lock().unwrap(), ["small"]);
-            budget.lock().free += 100;
-            budget.lock().wake_first();
-        });
+        tokio::join!(
+            turn("large", &large),
+            turn("small", &small),
+            async {
+                sleep(Duration::from_millis(500)).await;
+                drop(done);
+            },
+            async {
+                // The large one does not get in before the small one is gone.
+                sleep(Duration::from_millis(900)).await;
+                assert_eq!(*order.lock().unwrap(), ["small"]);
+                budget.lock().free += 100;
+                budget.lock().wake_first();
+            }
+        );
         assert_eq!(*order.lock().unwrap(), ["small", "large"]);
     }
 
