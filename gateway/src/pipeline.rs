@@ -343,6 +343,7 @@ impl Pipeline {
                 None => return Err(cut_off(names::DECODER)),
             }
         };
+        stream.end().await;
         ways.decoder.left();
         Ok(result)
     }
@@ -377,6 +378,7 @@ impl Pipeline {
                 None => return Err(cut_off(names::UPSAMPLER)),
             }
         };
+        stream.end().await;
         ways.upsampler.left();
         Ok(result)
     }
@@ -399,6 +401,7 @@ impl Pipeline {
                 None => return Err(cut_off(names::PRIOR)),
             }
         };
+        stream.end().await;
         ways.prior.left();
         self.stages.saw_prior(&results);
         Ok(results)

@@ -168,6 +168,12 @@ impl<T> StageStream<T> {
         let Self { stream, watch } = self;
         watch.unless_silent(stream.message()).await
     }
+
+    /// Reads the end that follows a result: a stage whose stream is dropped before it counts a call that was cancelled. The
+    /// result stands, whatever the end says.
+    pub(crate) async fn end(mut self) {
+        let _ = self.message().await;
+    }
 }
 
 async fn keep_asking(

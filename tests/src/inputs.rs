@@ -11,6 +11,15 @@ use unclip_proto::v1::{
 
 use crate::{Server, encode_text};
 
+/// So many steps that no machine is done with them before the test is.
+pub const MANY: Option<SamplingOptions> = Some(SamplingOptions {
+    steps: Some(1000),
+    guidance_scale: None,
+    sampler: 0,
+    eta: None,
+    clamped_epsilon: None,
+});
+
 /// One good request per RPC, of few steps.
 #[derive(Clone)]
 pub struct Inputs {

@@ -42,7 +42,7 @@ pub use command::{Run, command_in, pipe, run_in, run_with};
 pub use golden::{Array, Case, Golden, Variation, goldens, variations};
 pub use http::{Answer, Part, form, head, send, send_raw};
 pub use http_json::{HttpAnswer, HttpStream, json_call, json_stream};
-pub use inputs::Inputs;
+pub use inputs::{Inputs, MANY};
 pub use measure::{assert_close, assert_same_pictures, compare, values};
 pub use metrics::Metrics;
 pub use node::node;

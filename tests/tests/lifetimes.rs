@@ -13,19 +13,9 @@ use unclip_proto::v1::prior_service_client::PriorServiceClient;
 use unclip_proto::v1::text_encoder_service_client::TextEncoderServiceClient;
 use unclip_proto::v1::unclip_service_client::UnclipServiceClient;
 use unclip_proto::v1::{
-    DecodeRequest, EncodeTextRequest, GenerateImageRequest, ListModelsRequest, SamplePriorRequest,
-    SamplingOptions, Stage,
+    DecodeRequest, EncodeTextRequest, GenerateImageRequest, ListModelsRequest, SamplePriorRequest, Stage,
 };
-use unclip_tests::{Bundle, CPU, Cluster, Inputs, Server, bare, generate, wait_for, with_timeout};
-
-/// So many steps that no machine is done with them before the test is.
-const MANY: Option<SamplingOptions> = Some(SamplingOptions {
-    steps: Some(1000),
-    guidance_scale: None,
-    sampler: 0,
-    eta: None,
-    clamped_epsilon: None,
-});
+use unclip_tests::{Bundle, CPU, Cluster, Inputs, MANY, Server, bare, generate, wait_for, with_timeout};
 
 /// As much text as one request may bring: no machine encodes it in a millisecond.
 fn much_text() -> EncodeTextRequest {

@@ -9,19 +9,28 @@ use serde_json::json;
 use tonic::Code;
 use tonic::body::Body;
 use unclip_proto::v1::unclip_service_client::UnclipServiceClient;
-use unclip_proto::v1::{GenerateImageRequest, SamplingOptions, Tensor};
+use unclip_proto::v1::{GenerateImageRequest, Tensor};
 use unclip_tests::{
-    Cluster, Inputs, Server, bare, generate, json_call, json_stream, repository, wait_for, with_timeout,
+    CPU, Cluster, Inputs, MANY, Server, bare, generate, json_call, json_stream, repository, wait_for,
+    with_timeout,
 };
 
-/// So many steps that no machine is done with them before the test is.
-const MANY: Option<SamplingOptions> = Some(SamplingOptions {
-    steps: Some(1000),
-    guidance_scale: None,
-    sampler: 0,
-    eta: None,
-    clamped_epsilon: None,
-});
+/// In one process and in several: what succeeded is an error nowhere on its way.
+#[tokio::test]
+async fn a_drawing_that_succeeds_counts_no_error() {
+    let cluster = Cluster::start("tiny", &CPU).await;
+    let good = Inputs::new(&cluster.text_encoder).await;
+    let path = cluster.bundle.path();
+    let local =
+        Server::start("unclip serve", &[&["--bundle", path.to_str().unwrap()], &CPU[..]].concat()).await;
+    for gateway in [&cluster.gateway, &local] {
+        generate(gateway, good.generate.clone()).await.unwrap();
+    }
+    for server in [&cluster.gateway, &cluster.prior, &cluster.decoder, &cluster.upsampler, &local] {
+        let failed = server.metrics().sum("unclip_request_errors_total", &[]);
+        assert!(failed < 0.5, "{failed} calls are counted as failed");
+    }
+}
 
 /// `GenerateImage` calls that ended with this code.
 fn errors(server: &Server, code: Code) -> f64 {

@@ -12,17 +12,8 @@ use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 use unclip_proto::v1::generate_image_response::Event;
 use unclip_proto::v1::unclip_service_client::UnclipServiceClient;
-use unclip_proto::v1::{GenerateImageRequest, SamplingOptions, Stage};
-use unclip_tests::{Balancer, CPU, Cluster, Inputs, Server, generate, json_stream, wait_for};
-
-/// So many steps that no machine is done with them before the test is.
-const MANY: Option<SamplingOptions> = Some(SamplingOptions {
-    steps: Some(1000),
-    guidance_scale: None,
-    sampler: 0,
-    eta: None,
-    clamped_epsilon: None,
-});
+use unclip_proto::v1::{GenerateImageRequest, Stage};
+use unclip_tests::{Balancer, CPU, Cluster, Inputs, MANY, Server, generate, json_stream, wait_for};
 
 /// A stage that was lost: try again, in a while.
 fn assert_lost(what: &str, status: &Status) {

@@ -71,7 +71,7 @@ fn without_secrets(
 }
 
 /// A flag's value, which is a variable's where [`settle_environment`] has put it there.
-pub fn secret(value: &str) -> String {
+pub fn resolve_secret(value: &str) -> String {
     let variable = SECRET_FLAGS.iter().find(|(_, variable)| value.strip_prefix('$') == Some(variable));
     variable.and_then(|(_, variable)| std::env::var(variable).ok()).unwrap_or_else(|| value.to_owned())
 }

@@ -37,7 +37,7 @@ pub use context::{REQUEST_ID_HEADER, RequestContext};
 pub use cut_off::CutOff;
 pub use door::{DoorArgs, guess_path};
 pub use ended::{Ended, at_end};
-pub use environment::{secret, settle_environment};
+pub use environment::{resolve_secret, settle_environment};
 pub use error::{Code, Error, bounded};
 pub use exit::exit;
 pub use flags::parse;

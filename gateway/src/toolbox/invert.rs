@@ -113,6 +113,7 @@ pub(super) async fn run_inversion(
         match stream.message().await?.map(|message| message.event) {
             Some(Some(InvertEvent::Progress(progress))) => events.progress(Stage::Inversion, progress),
             Some(Some(InvertEvent::Result(result))) => {
+                stream.end().await;
                 ways.decoder.left();
                 let missing = || Error::internal("the decoder answered without x_T", "no x_t");
                 return Ok(Inverted {

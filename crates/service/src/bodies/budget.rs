@@ -278,31 +278,23 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn who_holds_least_goes_first() {
         let budget = Budget::new(100);
-        let [large, small, done] = [40, 10, 50].map(|bytes| {
+        let [large, small, first, second] = [40, 10, 30, 20].map(|bytes| {
             let share = budget.share();
             grow(&share, bytes).now_or_never().unwrap().unwrap();
             share
         });
         let order = Mutex::new(Vec::new());
         let turn = async |name, share: &Share| {
-            grow(share, 30).await.unwrap();
+            grow(share, 25).await.unwrap();
             order.lock().unwrap().push(name);
         };
-        tokio::join!(
-            turn("large", &large),
-            turn("small", &small),
-            async {
-                sleep(Duration::from_millis(500)).await;
-                drop(done);
-            },
-            async {
-                // The large one does not get in before the small one is gone.
-                sleep(Duration::from_millis(900)).await;
-                assert_eq!(*order.lock().unwrap(), ["small"]);
-                budget.lock().free += 100;
-                budget.lock().wake_first();
-            }
-        );
+        tokio::join!(turn("large", &large), turn("small", &small), async {
+            sleep(Duration::from_millis(300)).await;
+            drop(first);
+            sleep(Duration::from_millis(300)).await;
+            assert_eq!(*order.lock().unwrap(), ["small"], "5 bytes are left");
+            drop(second);
+        });
         assert_eq!(*order.lock().unwrap(), ["small", "large"]);
     }
 

@@ -13,7 +13,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use redis::{Cmd, FromRedisValue, SetExpiry, SetOptions};
-use unclip_service::{Error, secret};
+use unclip_service::{Error, resolve_secret};
 
 use self::address::Address;
 use self::breaker::{Breaker, Permit};
@@ -58,7 +58,7 @@ impl RedisConfig {
 
 /// Reads a flag's value: refuses a URL that leads to no Redis.
 pub(crate) fn redis_url(text: &str) -> Result<String, String> {
-    let url = secret(text);
+    let url = resolve_secret(text);
     Address::parse(&url).map(|_| url.clone()).map_err(|error| error.message)
 }
 
