@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, IntoConnectionInfo, RedisConnectionInfo};
+use redis::{AsyncConnectionConfig, Client, IntoConnectionInfo, RedisConnectionInfo, RedisResult};
 use tempfile::TempDir;
 
 /// Runs until it is dropped, on a port that was free.
@@ -120,13 +120,18 @@ impl RedisServer {
 
     /// A connection of the test's own.
     pub(crate) async fn connect(&self) -> MultiplexedConnection {
+        self.try_connect().await.unwrap()
+    }
+
+    /// The same to a server that may close it at once.
+    pub(crate) async fn try_connect(&self) -> RedisResult<MultiplexedConnection> {
         connect(self.url()).await
     }
 
     /// The same to a server with a password.
     pub(crate) async fn connect_with_password(&self, password: &str) -> MultiplexedConnection {
         let settings = RedisConnectionInfo::default().set_password(password);
-        connect(self.url().into_connection_info().unwrap().set_redis_settings(settings)).await
+        connect(self.url().into_connection_info().unwrap().set_redis_settings(settings)).await.unwrap()
     }
 }
 
@@ -138,10 +143,10 @@ impl Drop for RedisServer {
     }
 }
 
-async fn connect(to: impl IntoConnectionInfo) -> MultiplexedConnection {
-    let client = Client::open(to).unwrap();
+async fn connect(to: impl IntoConnectionInfo) -> RedisResult<MultiplexedConnection> {
+    let client = Client::open(to)?;
     let patient = AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);
-    client.get_multiplexed_async_connection_with_config(&patient).await.unwrap()
+    client.get_multiplexed_async_connection_with_config(&patient).await
 }
 
 /// A port that nobody listens on at the moment.
